@@ -1,0 +1,133 @@
+"""Every way in which a request can fail, each with a status, a code and a hint. Knows no dialect and no HTTP library.
+
+HerdError                       status
+  RequestError                  400   the client sent something that cannot be served
+    BodyInvalid                 400   not JSON, not an object, a field of a wrong type
+    ModelMissing                400   no model was named
+    TooLarge                    413   the body is over the limit
+  Forbidden                     403   a foreign page or a foreign name asked
+  Unauthorized                  401   a token is needed and was not shown, or is wrong
+  ModelAbsent                   404   no node has the model
+  HoldTimeout                   503   the model exists, nobody could take the request in time
+  Disabled                      503   the modality is switched off
+  NotServed                     501   the modality or operation is not served by this Herd
+  SettingLocked                 409   held by a flag or an environment variable
+  EngineRejected                4xx   the engine refused the request itself; its status and words are passed on
+  NodeFailed                    502   may be tried on another node before the first record
+    NodeUnreachable                   no connection
+    NodeTimeout                       connected, but silent past its deadline
+    EngineFailed                      the engine answered 5xx
+    EngineBusy                        the engine answered 503: its own queue is full
+    ModelGone                         the engine answered 404 for a model it had reported
+    StreamBroken                      the answer ended before its terminal record
+"""
+
+
+class HerdError(Exception):
+    """``message`` is for the client; ``hint`` says what to do; ``retry_after_s`` becomes a ``Retry-After`` header."""
+
+    status = 500
+    code = "server_error"
+
+    def __init__(self, message: str, *, hint: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.retry_after_s = retry_after_s
+
+    @property
+    def text(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class RequestError(HerdError):
+    status = 400
+    code = "invalid_request_error"
+
+
+class BodyInvalid(RequestError):
+    pass
+
+
+class ModelMissing(RequestError):
+    pass
+
+
+class TooLarge(RequestError):
+    status = 413
+
+
+class Forbidden(HerdError):
+    status = 403
+    code = "forbidden"
+
+
+class Unauthorized(HerdError):
+    status = 401
+    code = "unauthorized"
+
+
+class ModelAbsent(HerdError):
+    status = 404
+    code = "model_not_found"
+
+
+class HoldTimeout(HerdError):
+    status = 503
+    code = "model_not_available"
+
+
+class Disabled(HerdError):
+    status = 503
+    code = "disabled"
+
+
+class NotServed(HerdError):
+    status = 501
+    code = "not_implemented"
+
+
+class SettingLocked(HerdError):
+    status = 409
+    code = "setting_locked"
+
+
+class EngineRejected(HerdError):
+    """The engine's own 4xx. ``body`` and ``content_type`` are its bytes, passed on when the dialect is the client's."""
+
+    code = "invalid_request_error"
+
+    def __init__(self, status: int, message: str, *, body: bytes = b"", content_type: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = body
+        self.content_type = content_type
+
+
+class NodeFailed(HerdError):
+    status = 502
+    code = "node_failed"
+
+
+class NodeUnreachable(NodeFailed):
+    pass
+
+
+class NodeTimeout(NodeFailed):
+    pass
+
+
+class EngineFailed(NodeFailed):
+    pass
+
+
+class EngineBusy(NodeFailed):
+    pass
+
+
+class ModelGone(NodeFailed):
+    pass
+
+
+class StreamBroken(NodeFailed):
+    pass

@@ -1,0 +1,99 @@
+"""What travels: a job, its route, the call to the node, the meter that reads the answer. Knows no HTTP library.
+
+The life of a job: ``Job`` -> ``Ticket`` (waiting) -> ``Lease`` (a slot, closed once) -> ``Reply`` -> ``Outcome``.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Literal, Protocol
+
+import msgspec
+
+from app.errors import HerdError
+from app.scoring.types import Demand, How
+from node.wire import ModelReport
+
+Outcome = Literal["completed", "failed", "retried", "incomplete", "client_disconnected", "expired"]
+
+
+class Usage(msgspec.Struct, kw_only=True):
+    """Counters as the engine itself gave them; durations in seconds. None: the engine did not say."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    load_s: float | None = None
+    prefill_s: float | None = None
+    decode_s: float | None = None
+    finish_reason: str | None = None
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one attempt goes. ``url`` is the engine's base URL as the router reaches it, without a trailing slash.
+
+    ``headers`` are what that way needs (the door's secret). ``how`` tells whether the model is the one asked for.
+    """
+
+    node_id: str
+    url: str
+    engine: str
+    engine_kind: str
+    dialects: tuple[str, ...]
+    model: ModelReport
+    headers: tuple[tuple[str, str], ...] = ()
+    how: How = "asked"
+    asked: str = ""
+    score: float = 0.0
+    points: Mapping[str, float] = {}
+    policy: str = ""
+    attempt: int = 1
+
+
+class Meter(Protocol):
+    """Reads one answer as it passes, and says what goes on to the client. One meter serves one attempt.
+
+    ``feed`` gets the engine's bytes in whatever pieces they came and returns the bytes for the client (the same, unless
+    it translates). ``finish`` is called once at the engine's end of answer and returns what is left to send.
+    ``complete`` is true once the terminal record was seen; ``usage`` holds the engine's counters.
+    ``refusal`` is set when the very first record is an error or is no record at all: the attempt may go elsewhere.
+    ``content_type`` is what the client is told.
+    """
+
+    complete: bool
+    usage: Usage
+    refusal: str | None
+    content_type: str
+
+    def feed(self, piece: bytes) -> bytes: ...
+    def finish(self) -> bytes: ...
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """What goes to the engine. ``stream``: whether the *engine* is asked to stream. ``notes`` say what was changed."""
+
+    path: str
+    body: bytes
+    meter: Meter
+    stream: bool
+    content_type: str = "application/json"
+    notes: tuple[str, ...] = ()
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """One inference request as the house carries it.
+
+    ``prepare`` is called once per attempt, when the node is known; it is pure and may raise a ``RequestError``.
+    ``error_body`` renders an error as a whole answer and ``error_event`` as the last record of a stream, both in the
+    client's dialect. ``stream`` says whether the *client* gets a stream.
+    """
+
+    id: str
+    demand: Demand
+    prepare: Callable[[Route], Call]
+    error_body: Callable[[HerdError], bytes]
+    error_event: Callable[[HerdError], bytes]
+    dialect: str
+    endpoint: str
+    stream: bool
+    tags: tuple[str, ...] = ()
+    client: str = ""
+    user_agent: str = ""

@@ -1,0 +1,151 @@
+"""The words of judgement: what is asked, who could serve it, and what was concluded. Knows no HTTP, clock or queue.
+
+A ``Candidate`` carries every fact that a filter or scorer may read, so that judging is a pure function of its inputs.
+Units: bytes and seconds, in the field's name. None means "not known"; a scorer answers 0 (no opinion) to that.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from node.wire import Capacity, Machine, ModelReport
+
+How = Literal["asked", "fallback", "substitute"]
+Status = Literal["online", "degraded", "offline"]
+
+
+class Demand(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request needs. ``models`` is the asked model first, then the client's fallbacks, as the client spelt them.
+
+    ``needs`` are capabilities (``vision``, ``tools``) without which the answer would be of another nature.
+    """
+
+    modality: str
+    operation: str
+    models: tuple[str, ...]
+    category: str = ""
+    prompt_tokens: int = 0
+    context_needed: int = 0
+    needs: tuple[str, ...] = ()
+    substitutes: bool = False
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """How busy one (node, model) is. ``waiting`` counts the tickets ahead that are planned onto it.
+
+    ``node_running`` and ``node_waiting`` count all models of the node, this one included.
+    """
+
+    running: int = 0
+    waiting: int = 0
+    slots: int = 1
+    node_running: int = 0
+    node_waiting: int = 0
+
+    @property
+    def depth(self) -> int:
+        return self.running + self.waiting
+
+    @property
+    def node_depth(self) -> int:
+        return max(self.node_running + self.node_waiting, self.depth)
+
+    @property
+    def free(self) -> int:
+        return max(0, self.slots - self.running)
+
+
+class Outlook(msgspec.Struct, frozen=True, kw_only=True):
+    """Facts for policies that judge in seconds; all optional, prepared when a heartbeat, lease or record changes them.
+
+    Rates are tokens per second; ``slot_free_s`` is the wait until a slot of this model frees there.
+    """
+
+    slot_free_s: float | None = None
+    reading_s: float | None = None
+    streams: int = 0
+    read_rate: float | None = None
+    write_rate: float | None = None
+    load_s: float | None = None
+    cached_tokens: int = 0
+    idle_prompt_tokens: int = 0
+    idle_prompt_s: float | None = None
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """One (node, model) pair that could serve a demand.
+
+    ``size_bytes`` is the memory the model takes or would take once loaded; ``usable_bytes`` what the node has left for
+    models under its owner's ceiling; ``evictable_bytes`` what idle loaded models would give back.
+    ``unloaded_s_ago`` is how long ago the router saw the model leave this node's memory.
+    ``last_granted`` grows with each grant: the smaller, the longer ago this node was chosen.
+    """
+
+    node_id: str
+    engine: str
+    model: ModelReport
+    status: Status = "online"
+    draining: bool = False
+    healthy: bool = True
+    operations: tuple[str, ...] = ()
+    dialects: tuple[str, ...] = ()
+    machine: Machine = Machine()
+    capacity: Capacity | None = None
+    category: str = ""
+    size_bytes: int | None = None
+    usable_bytes: int | None = None
+    evictable_bytes: int = 0
+    load: Load = Load()
+    p75_s: float | None = None
+    unloaded_s_ago: float | None = None
+    last_granted: int = 0
+    outlook: Outlook = Outlook()
+
+
+class Scored(msgspec.Struct, frozen=True, kw_only=True):
+    """A candidate that may serve, with its total and each scorer's points (0 points are kept: they are an answer)."""
+
+    candidate: Candidate
+    total: float
+    points: Mapping[str, float]
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """A candidate that may not serve: the first filter that refused it, and why."""
+
+    node_id: str
+    model: str
+    filter: str
+    reason: str
+
+
+class Ranking(msgspec.Struct, frozen=True, kw_only=True):
+    """What the chain concluded for one model: the scored (best first) and the refused."""
+
+    policy: str
+    scored: tuple[Scored, ...] = ()
+    refused: tuple[Refused, ...] = ()
+
+
+class Placed(msgspec.Struct, frozen=True, kw_only=True, tag="placed"):
+    """Somebody may serve: ``ranking`` of ``model`` (as the client spelt it), best first."""
+
+    ranking: Ranking
+    model: str
+    how: How = "asked"
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True, tag="held"):
+    """Some node has one of the models, but nobody may serve it now."""
+
+    ranking: Ranking
+
+
+class Absent(msgspec.Struct, frozen=True, kw_only=True, tag="absent"):
+    """No known node has any of the models."""
+
+    models: tuple[str, ...]
+
+
+Verdict = Placed | Held | Absent

@@ -1,0 +1,87 @@
+"""Plain structs that cross the store's wall. Nothing else leaves the store; no ORM object does.
+
+Times of day are Unix epoch seconds; durations are milliseconds where the field says ``_ms`` (the trace's public names).
+"""
+
+from typing import Any
+
+import msgspec
+
+
+class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One route that was tried for a job."""
+
+    node_id: str
+    engine: str
+    model: str
+    score: float
+    outcome: str
+    error: str = ""
+    latency_ms: float = 0.0
+
+
+class TraceRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The one stored row about one finished job. Field names are the public ones of ``/dashboard/api/traces``."""
+
+    request_id: str
+    model: str
+    original_model: str
+    node_id: str
+    status: str
+    timestamp: float
+    modality: str = "llm"
+    engine: str = ""
+    endpoint: str = ""
+    policy: str = ""
+    how: str = "asked"
+    score: float | None = None
+    scores_breakdown: dict[str, float] | None = None
+    latency_ms: float = 0.0
+    time_to_first_token_ms: float | None = None
+    queue_wait_ms: float = 0.0
+    load_ms: float | None = None
+    prefill_ms: float | None = None
+    decode_ms: float | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    finish_reason: str | None = None
+    retry_count: int = 0
+    fallback_used: bool = False
+    excluded_nodes: list[str] | None = None
+    attempts: list[AttemptRecord] = []
+    client_ip: str = ""
+    user_agent: str = ""
+    original_format: str = ""
+    streamed: bool = False
+    error_message: str | None = None
+    tags: list[str] | None = None
+    notes: list[str] | None = None
+
+
+class SettingRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One stored setting: ``value`` is any JSON value."""
+
+    section: str
+    key: str
+    value: Any
+    changed_at: float
+    changed_by: str = ""
+
+
+class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A node that was admitted (``token_hash``: hex SHA-256 of its token) or waits for approval (empty hash)."""
+
+    node_id: str
+    token_hash: str
+    first_seen: float
+    admitted_at: float | None = None
+    address: str = ""
+
+
+class LatencySample(msgspec.Struct, frozen=True, kw_only=True):
+    """How long one completed job took on (node, model), queue wait excluded."""
+
+    node_id: str
+    model: str
+    latency_s: float

@@ -1,0 +1,134 @@
+"""The contract between node and router: what a heartbeat says. Knows no HTTP, no engine and no policy.
+
+Units: bytes and seconds, in the field's name. Unknown fields are ignored on both sides, so either may grow.
+"""
+
+from typing import Literal
+
+import msgspec
+
+WIRE_VERSION = 1
+
+Pressure = Literal["normal", "warn", "critical", "unavailable"]
+Reach = Literal["lan", "loopback", "door"]
+"""How an engine is reached: on the LAN, on its own machine's loopback only, or only through the node's door."""
+
+
+class Gpu(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    memory_total_bytes: int = 0
+    memory_free_bytes: int = 0
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """What the machine is and how it feels. ``cpu_percent`` is 0 to 100 over all cores."""
+
+    os: str = "unknown"
+    arch: str = "unknown"
+    chip: str = ""
+    cores: int = 1
+    cpu_percent: float = 0.0
+    memory_total_bytes: int = 0
+    memory_available_bytes: int = 0
+    pressure: Pressure = "unavailable"
+    disk_free_bytes: int | None = None
+    gpus: tuple[Gpu, ...] = ()
+
+
+class ModelReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One model of one engine, as the engine itself describes it.
+
+    ``size_bytes`` is the size on disk, ``resident_bytes`` the memory it takes while loaded (None: not told).
+    ``context_length`` is the context allocated while loaded, ``context_max`` what the model was trained for.
+    ``slots`` is how many requests the engine serves at once on this model.
+    """
+
+    name: str
+    modality: str = "llm"
+    loaded: bool = False
+    size_bytes: int | None = None
+    resident_bytes: int | None = None
+    context_length: int | None = None
+    context_max: int | None = None
+    slots: int = 1
+    digest: str = ""
+    modified_at: str = ""
+    expires_at: str = ""
+    format: str = ""
+    family: str = ""
+    parameters: str = ""
+    quantization: str = ""
+    capabilities: tuple[str, ...] = ()
+
+
+class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One engine of a node. While it is down, ``models`` is its last inventory and ``stale`` is true."""
+
+    name: str
+    kind: str
+    version: str = ""
+    healthy: bool = True
+    stale: bool = False
+    error: str = ""
+    operations: tuple[str, ...] = ()
+    dialects: tuple[str, ...] = ()
+    port: int = 0
+    reach: Reach = "door"
+    models: tuple[ModelReport, ...] = ()
+
+
+class Capacity(msgspec.Struct, frozen=True, kw_only=True):
+    """What the owner of the machine leaves to the fleet. ``availability`` is 0 to 1."""
+
+    mode: Literal["full", "learned", "paused", "bootstrap"] = "full"
+    availability: float = 1.0
+    ceiling_bytes: int = 0
+    reason: str = ""
+    days_observed: int = 0
+
+
+class LinkFailures(msgspec.Struct, frozen=True, kw_only=True):
+    """What went wrong between node and router since the last heartbeat that arrived."""
+
+    count: int = 0
+    last: str = ""
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
+    """A node's periodic report of itself.
+
+    ``door_secret`` is what the router must show at the node's door; ``advertise_host`` is believed only if it is the
+    heartbeat's own peer address or one that the router's operator allowed.
+    """
+
+    node_id: str
+    wire: int = WIRE_VERSION
+    version: str = ""
+    sent_at: float = 0.0
+    door_port: int = 0
+    door_secret: str = ""
+    advertise_host: str = ""
+    draining: bool = False
+    goodbye: bool = False
+    machine: Machine = Machine()
+    engines: tuple[EngineReport, ...] = ()
+    capacity: Capacity | None = None
+    failures: LinkFailures = LinkFailures()
+
+
+class HeartbeatAck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The router's answer. ``token`` is sent once, at admission; ``status`` "waiting" means: not admitted yet."""
+
+    status: Literal["ok", "waiting", "draining"]
+    node_status: str = "online"
+    interval_s: float = 5.0
+    fleet_id: str = ""
+    token: str = ""
+    hint: str = ""
+
+
+def model_key(name: str) -> str:
+    """The one comparison of model names: ``llama3`` equals ``llama3:latest``, letter case does not count."""
+    name = name.strip().lower()
+    tail = name.rsplit("/", 1)[-1]
+    return name if ":" in tail else name + ":latest"
