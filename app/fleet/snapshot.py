@@ -1,0 +1,78 @@
+"""The fleet as it is at one moment, in plain structs: what status endpoints and pages show. Knows no HTTP and no template.
+
+Built once per tick by ``Dispatcher.snapshot()`` and shared by all who show it.
+"""
+
+import msgspec
+
+from app.scoring.types import Status
+from node.wire import Capacity, EngineReport, Machine
+
+
+class NodeView(msgspec.Struct, frozen=True, kw_only=True):
+    """One node. ``address`` is its peer address; ``seen_s_ago`` the age of its last heartbeat.
+
+    ``waiting_approval`` nodes get no requests; their other fields may be empty.
+    """
+
+    node_id: str
+    status: Status
+    address: str = ""
+    version: str = ""
+    draining: bool = False
+    waiting_approval: bool = False
+    seen_s_ago: float = 0.0
+    machine: Machine = Machine()
+    engines: tuple[EngineReport, ...] = ()
+    capacity: Capacity | None = None
+    running: int = 0
+    waiting: int = 0
+    link_failures: int = 0
+
+
+class LineView(msgspec.Struct, frozen=True, kw_only=True):
+    """The line before one (node, model): leases running, tickets planned onto it, and what became of those before.
+
+    ``estimated_wait_s`` is what a new request would wait: ceil(position / slots) x p75; None without history.
+    """
+
+    node_id: str
+    model: str
+    modality: str = "llm"
+    running: int = 0
+    waiting: int = 0
+    slots: int = 1
+    completed: int = 0
+    failed: int = 0
+    p75_s: float | None = None
+    estimated_wait_s: float | None = None
+
+
+class WaitingView(msgspec.Struct, frozen=True, kw_only=True):
+    """One waiting ticket, in order of arrival. ``why`` is "busy" (planned onto ``node_id``) or "held" (nobody may)."""
+
+    request_id: str
+    model: str
+    position: int
+    waited_s: float
+    why: str
+    node_id: str = ""
+    estimated_wait_s: float | None = None
+
+
+class FleetSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything at once. ``taken_at`` is Unix epoch seconds, for showing only."""
+
+    taken_at: float
+    nodes: tuple[NodeView, ...] = ()
+    lines: tuple[LineView, ...] = ()
+    waiting: tuple[WaitingView, ...] = ()
+    completed: int = 0
+    failed: int = 0
+    retried: int = 0
+    reaped: int = 0
+    traces_dropped: int = 0
+
+    @property
+    def running(self) -> int:
+        return sum(line.running for line in self.lines)
