@@ -1,0 +1,82 @@
+"""The chain: a policy made ready to judge many candidates at once. Knows no queue, and only one model at a time."""
+
+import math
+from collections.abc import Iterable
+
+from app.scoring.policy import Policy, use
+from app.scoring.types import Candidate, Demand, Ranking, Refused, Scored
+
+DEAREST_S = 1e9
+"""Seconds that stand for a cost that is no number: the candidate is kept, as the last."""
+
+
+class Chain:
+    """A policy with its methods bound once, because this runs for every request."""
+
+    __slots__ = ("_filters", "_order", "_scorers", "policy")
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self._filters = tuple((use(part), part.refuse) for part in policy.filter)
+        self._scorers = tuple((use(part), part.weight, part.score) for part in policy.score)
+        self._order = policy.picker.order
+
+    def rank(self, demand: Demand, candidates: Iterable[Candidate], *, seed: int = 0) -> Ranking:
+        """Each candidate once: scored (best first) or refused by the first filter that objects.
+
+        ``seed`` feeds the picker ``spread``; the other pickers need none.
+        """
+        filters, weigh = self._filters, self._cost if self.policy.picker.seconds else self._weigh
+        scored: list[Scored] = []
+        refused: list[Refused] = []
+        for candidate in candidates:
+            for name, refuse in filters:
+                reason = refuse(demand, candidate)
+                if reason is not None:
+                    refused.append(
+                        Refused(node_id=candidate.node_id, model=candidate.model.name, filter=name, reason=reason)
+                    )
+                    break
+            else:
+                scored.append(weigh(demand, candidate))
+        if len(refused) > 1:
+            refused.sort(key=_by_name)
+        return Ranking(policy=self.policy.name, scored=self._order(scored, seed), refused=tuple(refused))
+
+    def _weigh(self, demand: Demand, candidate: Candidate) -> Scored:
+        points: dict[str, float] = {}
+        total = 0.0
+        for name, weight, score in self._scorers:
+            opinion = score(demand, candidate)
+            if not -1.0 <= opinion <= 1.0:
+                opinion = _bounded(opinion)
+            worth = weight * opinion
+            points[name] = worth
+            total += worth
+        return Scored(candidate=candidate, total=total, points=points)
+
+    def _cost(self, demand: Demand, candidate: Candidate) -> Scored:
+        points: dict[str, float] = {}
+        total = 0.0
+        for name, weight, score in self._scorers:
+            cost = weight * score(demand, candidate)
+            if not -DEAREST_S <= cost <= DEAREST_S:
+                cost = -DEAREST_S if cost < 0 else DEAREST_S
+            points[name] = cost
+            total += cost
+        return Scored(candidate=candidate, total=total, points=points)
+
+
+def rank(policy: Policy, demand: Demand, candidates: Iterable[Candidate], *, seed: int = 0) -> Ranking:
+    """One ranking by a policy; who judges often keeps a ``Chain``."""
+    return Chain(policy).rank(demand, candidates, seed=seed)
+
+
+def _bounded(opinion: float) -> float:
+    if math.isnan(opinion):
+        return 0.0
+    return 1.0 if opinion > 0 else -1.0
+
+
+def _by_name(refused: Refused) -> tuple[str, str, str]:
+    return (refused.node_id, refused.model, refused.reason)

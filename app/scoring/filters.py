@@ -1,0 +1,123 @@
+"""Filters: each refuses a candidate with a reason for people, or lets it pass. Knows no points, queue or clock.
+
+The fields of a filter are its knobs, the tag is its name in a policy file. A fact that is not known never refuses.
+GB means GiB (1024 cubed), in knobs and in reasons alike.
+"""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from app.scoring.types import Candidate, Demand
+from node.wire import Pressure
+
+GIB = 1024.0**3
+
+_MILD_TO_BAD: tuple[Pressure, ...] = ("unavailable", "normal", "warn", "critical")
+
+
+class Filter(Struct, frozen=True, kw_only=True, tag_field="use", forbid_unknown_fields=True):
+    """What every filter is: a struct of knobs with one question."""
+
+    def refuse(self, demand: Demand, candidate: Candidate) -> str | None:
+        """None: may pass; else why not, in words and figures for people."""
+        raise NotImplementedError
+
+
+class Online(Filter, frozen=True, kw_only=True, tag="online"):
+    """The node is heard of and takes new work."""
+
+    def refuse(self, demand: Demand, candidate: Candidate) -> str | None:
+        if candidate.status == "offline":
+            return "offline: no heartbeat"
+        if candidate.draining:
+            return "draining: finishes what runs, takes nothing new"
+        return None
+
+
+class Serves(Filter, frozen=True, kw_only=True, tag="serves"):
+    """The engine is healthy, knows the operation, and the model has the capabilities without which it makes no sense.
+
+    A model that reports no capability at all is not known well enough to be refused.
+    """
+
+    def refuse(self, demand: Demand, candidate: Candidate) -> str | None:
+        if not candidate.healthy:
+            return f"{candidate.engine} is down"
+        if demand.operation not in candidate.operations:
+            return f"{candidate.engine} does not serve {demand.operation}"
+        if demand.needs and candidate.model.capabilities:
+            lacking = [need for need in demand.needs if need not in candidate.model.capabilities]
+            if lacking:
+                return f"{candidate.model.name} lacks {', '.join(lacking)}"
+        return None
+
+
+class OwnerAway(Filter, frozen=True, kw_only=True, tag="owner_away"):
+    """The owner leaves enough of the machine to the fleet. A machine that learns no capacity always passes."""
+
+    min_availability: Annotated[float, Meta(ge=0, le=1)] = 0.2
+
+    def refuse(self, demand: Demand, candidate: Candidate) -> str | None:
+        capacity = candidate.capacity
+        if capacity is None:
+            return None
+        if capacity.mode == "paused":
+            return f"paused: {capacity.reason}" if capacity.reason else "paused by its owner"
+        if capacity.mode == "bootstrap":
+            return f"still learning its owner's week ({capacity.days_observed} days observed)"
+        if capacity.availability < self.min_availability:
+            return f"{capacity.availability:.0%} left by its owner, {self.min_availability:.0%} needed"
+        return None
+
+
+class PressureBelow(Filter, frozen=True, kw_only=True, tag="pressure_below"):
+    """The machine's memory pressure is under a level. ``cold_only``: a model that is loaded passes nevertheless."""
+
+    level: Pressure = "critical"
+    cold_only: bool = True
+
+    def refuse(self, demand: Demand, candidate: Candidate) -> str | None:
+        pressure = candidate.machine.pressure
+        if pressure == "unavailable" or _MILD_TO_BAD.index(pressure) < _MILD_TO_BAD.index(self.level):
+            return None
+        if self.cold_only:
+            return None if candidate.model.loaded else f"memory pressure is {pressure}: no new loads"
+        return f"memory pressure is {pressure}"
+
+
+class MemoryFits(Filter, frozen=True, kw_only=True, tag="memory_fits"):
+    """The model is loaded, or there is room for it. ``evict``: what idle models would give back counts as room."""
+
+    evict: bool = True
+
+    def refuse(self, demand: Demand, candidate: Candidate) -> str | None:
+        usable, size = candidate.usable_bytes, candidate.size_bytes
+        if candidate.model.loaded or usable is None or size is None or usable >= size:
+            return None
+        room = room_bytes(candidate) if self.evict else usable
+        if room >= size:
+            return None
+        free, needed = _gb(room, size)
+        idle = " with idle models gone" if room > usable else ""
+        return f"{free} GB free{idle}, {needed} GB needed"
+
+
+def room_bytes(candidate: Candidate) -> int:
+    """What the node could give to a model: usable plus evictable, but never more than its owner's ceiling."""
+    usable = candidate.usable_bytes or 0
+    room = usable + candidate.evictable_bytes
+    if candidate.capacity is not None and candidate.capacity.ceiling_bytes > 0:
+        return max(usable, min(room, candidate.capacity.ceiling_bytes))
+    return room
+
+
+def _gb(room: int, size: int) -> tuple[str, str]:
+    """Both in GB, with a decimal where the figures would otherwise look alike or be small."""
+    free, needed = room / GIB, size / GIB
+    digits = 0 if needed >= 10 and round(free) < round(needed) else 1
+    return f"{free:.{digits}f}", f"{needed:.{digits}f}"
+
+
+AnyFilter = Online | Serves | OwnerAway | PressureBelow | MemoryFits
+FILTERS: tuple[type[Filter], ...] = (Online, Serves, OwnerAway, PressureBelow, MemoryFits)
