@@ -1,0 +1,75 @@
+"""Each filter: whom it refuses, in which words, and that what is not known never refuses. Knows no policy file."""
+
+import pytest
+from builders import candidate, demand
+from msgspec.structs import replace
+
+from app.scoring.filters import Filter, MemoryFits, Online, OwnerAway, PressureBelow, Serves
+from app.scoring.types import Candidate
+from node.wire import Capacity
+
+
+@pytest.mark.parametrize(
+    ("gate", "refused", "reason"),
+    [
+        (Online(), candidate(status="offline"), "offline"),
+        (Online(), candidate(draining=True), "draining"),
+        (Serves(), candidate(healthy=False), "ollama is down"),
+        (Serves(), candidate(operations=("embed",)), "does not serve chat"),
+        (OwnerAway(), candidate(availability=0.1), "10% left by its owner, 20% needed"),
+        (OwnerAway(), replace(candidate(), capacity=Capacity(mode="paused", reason="in a meeting")), "in a meeting"),
+        (OwnerAway(), replace(candidate(), capacity=Capacity(mode="bootstrap", days_observed=2)), "2 days observed"),
+        (MemoryFits(), candidate(gb=40, usable_gb=11), "11 GB free, 40 GB needed"),
+        (MemoryFits(), candidate(gb=9.8, usable_gb=9.4), "9.4 GB free, 9.8 GB needed"),
+        (MemoryFits(), candidate(gb=40.4, usable_gb=39.9), "39.9 GB free, 40.4 GB needed"),
+        (MemoryFits(), candidate(gb=40, usable_gb=10, evictable_gb=20), "30 GB free with idle models gone"),
+    ],
+)
+def test_a_refusal_says_why_in_figures(gate: Filter, refused: Candidate, reason: str) -> None:
+    said = gate.refuse(demand(), refused)
+    assert said is not None
+    assert reason in said
+
+
+@pytest.mark.parametrize("gate", [Online(), Serves(), OwnerAway(), PressureBelow(), MemoryFits()])
+def test_what_is_not_known_never_refuses(gate: Filter) -> None:
+    assert gate.refuse(demand(needs=("vision",)), candidate(pressure="unavailable", status="degraded")) is None
+
+
+def test_a_model_without_a_needed_capability_is_refused_only_if_its_capabilities_are_known() -> None:
+    needing = demand(needs=("vision",))
+    assert Serves().refuse(needing, candidate(capabilities=("completion",))) == "llama3.2:3b lacks vision"
+    assert Serves().refuse(needing, candidate(capabilities=("completion", "vision"))) is None
+    assert Serves().refuse(needing, candidate(capabilities=())) is None
+
+
+def test_correction_critical_pressure_forbids_only_cold_loads() -> None:
+    cold, loaded = candidate(pressure="critical"), candidate(pressure="critical", loaded=True)
+    assert PressureBelow().refuse(demand(), cold) == "memory pressure is critical: no new loads"
+    assert PressureBelow().refuse(demand(), loaded) is None
+    assert PressureBelow(cold_only=False).refuse(demand(), loaded) == "memory pressure is critical"
+
+
+def test_the_pressure_that_refuses_is_a_knob() -> None:
+    warned = candidate(pressure="warn")
+    assert PressureBelow().refuse(demand(), warned) is None
+    assert PressureBelow(level="warn").refuse(demand(), warned) is not None
+
+
+def test_correction_idle_models_that_would_make_room_count_as_room() -> None:
+    full = candidate(gb=40, usable_gb=10, evictable_gb=35)
+    assert MemoryFits().refuse(demand(), full) is None
+    assert MemoryFits(evict=False).refuse(demand(), full) == "10 GB free, 40 GB needed"
+
+
+def test_evicting_never_reaches_beyond_the_owners_ceiling() -> None:
+    capped = candidate(gb=40, usable_gb=10, evictable_gb=100, availability=1, ceiling_gb=32)
+    assert MemoryFits().refuse(demand(), capped) == "32 GB free with idle models gone, 40 GB needed"
+
+
+def test_a_loaded_model_needs_no_further_room() -> None:
+    assert MemoryFits().refuse(demand(), candidate(gb=40, usable_gb=0, loaded=True)) is None
+
+
+def test_a_model_fits_exactly_into_what_is_free() -> None:
+    assert MemoryFits(evict=False).refuse(demand(), candidate(gb=40, usable_gb=40)) is None
