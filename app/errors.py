@@ -62,13 +62,22 @@ class Forbidden(HerdError):
     code = "forbidden"
 
 
+class Misdirected(HerdError):
+    status = 421
+    code = "misdirected_request"
+
+
 class Unauthorized(HerdError):
     status = 401
     code = "unauthorized"
 
 
-class ModelAbsent(HerdError):
+class NotFound(HerdError):
     status = 404
+    code = "not_found"
+
+
+class ModelAbsent(NotFound):
     code = "model_not_found"
 
 
@@ -130,4 +139,8 @@ class ModelGone(NodeFailed):
 
 
 class StreamBroken(NodeFailed):
+    pass
+
+
+class Stalled(StreamBroken):
     pass

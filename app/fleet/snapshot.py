@@ -1,4 +1,4 @@
-"""The fleet as it is at one moment, in plain structs: what status endpoints and pages show. Knows no HTTP and no template.
+"""The fleet at one moment, in plain structs: what status endpoints and pages show. Knows no HTTP and no template.
 
 Built once per tick by ``Dispatcher.snapshot()`` and shared by all who show it.
 """

@@ -1,0 +1,93 @@
+"""The first thing every request meets: Host, Origin, the key in the base URL, HEAD. Knows no endpoint and no body."""
+
+from collections.abc import Collection
+from urllib.parse import unquote
+
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from app.api.errors import body_for
+from app.api.trust import AdminKey, host_allowed, origin_allowed
+from app.errors import Forbidden, HerdError, Misdirected, RequestError, Unauthorized
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+INFERENCE = ("/v1/", "/api/")
+KEY = "/key/"
+REMEMBERED = 1000
+"""Host headers whose verdict is kept."""
+
+
+class Gate:
+    """An ASGI application around the application. ``scope["herd_admin"]`` is set when the base URL carried the key."""
+
+    def __init__(self, app: ASGIApp, *, key: AdminKey, hosts: Collection[str], origins: Collection[str]) -> None:
+        self._app = app
+        self._key = key
+        self._hosts = frozenset(name.lower() for name in hosts)
+        self._origins = frozenset(origin.rstrip("/").lower() for origin in origins)
+        self._known_hosts: dict[bytes, bool] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            passed = self._pass(scope)
+        except HerdError as error:
+            await refuse(scope["path"], error, send)
+            return
+        await self._app(passed, receive, send)
+
+    def _pass(self, scope: Scope) -> Scope:
+        """The scope as the application sees it. Raises the ``HerdError`` that refuses the request."""
+        host = origin = site = None
+        for name, value in scope["headers"]:
+            if name == b"host":
+                if host is not None:
+                    raise RequestError("two Host headers")
+                host = value
+            elif name == b"origin":
+                origin = value
+            elif name == b"sec-fetch-site":
+                site = value
+        if not self._host_known(host):
+            raise Misdirected("this router does not go by that name", hint="FLEET_HOSTS adds names")
+        method, path = scope["method"], scope["path"]
+        passed = scope
+        if path.startswith(KEY):
+            passed = self._with_key(scope, path)
+            path = passed["path"]
+        if (origin is not None or site is not None) and method not in SAFE:
+            text = [(part or b"").decode("latin-1") for part in (origin, site, host)]
+            if not origin_allowed(*text, self._origins, inference=path.startswith(INFERENCE)):
+                raise Forbidden("a page of another origin may not do this", hint="FLEET_ORIGINS adds origins")
+        if method == "HEAD":
+            passed = passed.copy()
+            passed["method"] = "GET"  # the server drops the body: it looks at its own scope
+        return passed
+
+    def _host_known(self, host: bytes | None) -> bool:
+        if host is None:
+            return False
+        verdict = self._known_hosts.get(host)
+        if verdict is None:
+            if len(self._known_hosts) >= REMEMBERED:
+                self._known_hosts.clear()
+            verdict = self._known_hosts[host] = host_allowed(host.decode("latin-1"), self._hosts)
+        return verdict
+
+    def _with_key(self, scope: Scope, path: str) -> Scope:
+        token, _, rest = path[len(KEY) :].partition("/")
+        if not self._key.opens(unquote(token)):
+            raise Unauthorized("the key in the base URL is wrong")
+        passed = scope.copy()
+        passed["path"] = "/" + rest
+        passed["raw_path"] = ("/" + rest).encode("utf-8", "replace")
+        passed["herd_admin"] = True  # type: ignore[typeddict-unknown-key]
+        return passed
+
+
+async def refuse(path: str, error: HerdError, send: Send) -> None:
+    body = body_for(path, error)
+    lines = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": error.status, "headers": lines})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

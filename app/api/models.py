@@ -1,0 +1,152 @@
+"""What models there are, in Ollama's and OpenAI's words. Knows the inventory, no engine."""
+
+import hashlib
+from typing import Any
+
+import msgspec
+from litestar import Controller, Request, Response, get, post
+from litestar.datastructures import State
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+
+from app.errors import BodyInvalid, ModelAbsent, ModelMissing
+from app.fleet.inventory import FleetModel, Inventory
+from node.wire import ModelReport
+
+OLLAMA_VERSION = "0.12.6"
+"""What /api/version says while no Ollama is in the fleet: the youngest version whose text API is spoken in full."""
+LONG_AGO = "1970-01-01T00:00:00Z"
+NEVER = "2318-01-01T00:00:00Z"
+
+
+class ShowRequest(msgspec.Struct):
+    model: str = ""
+    name: str = ""
+
+
+class Models(Controller):
+    @get("/", include_in_schema=False)
+    async def root(self, request: Request[None, None, State]) -> Response[str]:
+        """A browser is sent to the dashboard; every other client gets the text it compares."""
+        if "text/html" in request.headers.get("accept", ""):
+            return Response("", status_code=302, headers={"Location": "/dashboard"}, media_type="text/plain")
+        return Response("Ollama is running", media_type="text/plain")
+
+    @get("/api/version", summary="The lowest Ollama version of the fleet")
+    async def version(self, inventory: NamedDependency[Inventory]) -> dict[str, str]:
+        versions = inventory.engine_versions("ollama")
+        return {"version": min(versions, key=_numbers) if versions else OLLAMA_VERSION}
+
+    @get("/api/tags", summary="All models of the fleet, Ollama's way")
+    async def tags(self, inventory: NamedDependency[Inventory]) -> dict[str, Any]:
+        return {"models": [_tag(model) for model in inventory.models()]}
+
+    @get("/api/ps", summary="Models in memory, one entry per node")
+    async def ps(self, inventory: NamedDependency[Inventory]) -> dict[str, Any]:
+        return {
+            "models": [
+                _loaded(holding.model, holding.node.node_id)
+                for model in inventory.models()
+                for holding in model.holdings
+                if holding.model.loaded
+            ]
+        }
+
+    @post("/api/show", status_code=200, request_max_body_size=1024 * 1024, summary="All about one model")
+    async def show(self, request: Request[None, None, State], inventory: NamedDependency[Inventory]) -> Response[bytes]:
+        try:
+            asked = msgspec.json.decode(await request.body(), type=ShowRequest)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise BodyInvalid(f"the body is not valid: {error}") from None
+        name = asked.model or asked.name
+        if not name:
+            raise ModelMissing("model is required")
+        told = await inventory.show(name)
+        if told is None:
+            model = inventory.model(name)
+            if model is None:
+                raise ModelAbsent(f"model '{name}' not found")
+            told = msgspec.json.encode(_shown(model.best))
+        return Response(told, media_type="application/json")
+
+    @get("/v1/models", summary="All models of the fleet, OpenAI's way")
+    async def openai_models(self, inventory: NamedDependency[Inventory]) -> dict[str, Any]:
+        return {"object": "list", "data": [_openai(model) for model in inventory.models()]}
+
+    @get("/v1/models/{model_id:path}", summary="One model, OpenAI's way")
+    async def openai_model(self, model_id: FromPath[str], inventory: NamedDependency[Inventory]) -> dict[str, Any]:
+        model = inventory.model(model_id.removeprefix("/"))
+        if model is None:
+            raise ModelAbsent(f"model '{model_id.removeprefix('/')}' not found")
+        return _openai(model)
+
+
+def _tag(model: FleetModel) -> dict[str, Any]:
+    best = model.best
+    return {
+        "name": best.name,
+        "model": best.name,
+        "modified_at": best.modified_at or LONG_AGO,
+        "size": best.size_bytes or best.resident_bytes or 0,
+        "digest": _digest(best),
+        "details": {**_details(best), "fleet_nodes": model.node_ids},
+        "capabilities": list(best.capabilities),
+    }
+
+
+def _loaded(model: ModelReport, node_id: str) -> dict[str, Any]:
+    size = model.resident_bytes or model.size_bytes or 0
+    return {
+        "name": model.name,
+        "model": model.name,
+        "size": size,
+        "digest": _digest(model),
+        "details": _details(model),
+        "expires_at": model.expires_at or NEVER,
+        "size_vram": size,
+        "context_length": model.context_length or 0,
+        "fleet_node": node_id,
+    }
+
+
+def _details(model: ModelReport) -> dict[str, Any]:
+    return {
+        "parent_model": "",
+        "format": model.format or "gguf",
+        "family": model.family,
+        "families": [model.family] if model.family else [],
+        "parameter_size": model.parameters,
+        "quantization_level": model.quantization,
+    }
+
+
+def _shown(model: ModelReport) -> dict[str, Any]:
+    """/api/show for an engine that has no such question: what its node reports of the model, nothing made up."""
+    family = model.family or "unknown"
+    info: dict[str, Any] = {"general.architecture": family, "general.basename": model.name}
+    context = model.context_max or model.context_length
+    if context:
+        info[f"{family}.context_length"] = context
+    return {
+        "license": "",
+        "modelfile": "",
+        "parameters": "",
+        "template": "",
+        "details": _details(model),
+        "model_info": info,
+        "capabilities": list(model.capabilities) or ["completion"],
+        "modified_at": model.modified_at or LONG_AGO,
+    }
+
+
+def _openai(model: FleetModel) -> dict[str, Any]:
+    return {"id": model.best.name, "object": "model", "created": 0, "owned_by": "herd"}
+
+
+def _digest(model: ModelReport) -> str:
+    """The engine's digest; where it has none, one of name and size, so that clients that key by digest can."""
+    return model.digest or hashlib.sha256(f"{model.name}\n{model.size_bytes}".encode()).hexdigest()
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) if part.isdigit() else 0 for part in version.split("-")[0].split("."))

@@ -1,0 +1,100 @@
+"""What operators do and look up: admit and forget nodes, sign in, read the last traces. Knows no page."""
+
+import time
+
+import msgspec
+from litestar import Controller, Request, Response, delete, get, post
+from litestar.datastructures import Cookie, State
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
+
+from app.api.trust import COOKIE, Admin, AdminKey
+from app.errors import BodyInvalid, NotFound, Unauthorized
+from app.fleet.intake import Intake
+from app.store import queries
+from app.store.records import TraceRecord
+from app.store.store import Store
+
+
+class Traces(msgspec.Struct, frozen=True):
+    traces: list[TraceRecord]
+
+
+class Login(msgspec.Struct, frozen=True):
+    token: str
+
+
+class Operators(Controller):
+    @post("/fleet/nodes/{node_id:str}/approve", status_code=200, summary="Let a waiting machine in (admin)")
+    async def approve(
+        self, node_id: FromPath[str], intake: NamedDependency[Intake], admin: NamedDependency[Admin]
+    ) -> dict[str, str]:
+        if await intake.approve(node_id, time.time()) is None:
+            raise NotFound(f"no machine called {node_id} has asked to join")
+        return {"status": "approved", "node_id": node_id}
+
+    @delete("/fleet/nodes/{node_id:str}", status_code=200, summary="Forget a node and free its name (admin)")
+    async def forget(
+        self, node_id: FromPath[str], intake: NamedDependency[Intake], admin: NamedDependency[Admin]
+    ) -> dict[str, str]:
+        if not await intake.forget(node_id):
+            raise NotFound(f"no node called {node_id} is known")
+        return {"status": "forgotten", "node_id": node_id}
+
+    @post("/admin/login", status_code=200, request_max_body_size=4096, summary="Trade the admin token for a cookie")
+    async def login(
+        self, request: Request[None, None, State], admin_key: NamedDependency[AdminKey]
+    ) -> Response[dict[str, bool]]:
+        try:
+            login = msgspec.json.decode(await request.body(), type=Login)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise BodyInvalid('send {"token": "..."}') from None
+        if not admin_key.opens(login.token):
+            raise Unauthorized("that is not the admin token", hint="`herd run` prints a link that carries it")
+        cookie = Cookie(COOKIE, admin_key.proof, path="/", httponly=True, samesite="strict", max_age=30 * 86400)
+        return Response({"admin": True}, cookies=[cookie])
+
+    @get("/admin/whoami", summary="Whether this browser may change things")
+    async def whoami(
+        self, request: Request[None, None, State], admin_key: NamedDependency[AdminKey]
+    ) -> dict[str, bool]:
+        return {"admin": is_admin(request, admin_key)}
+
+    @get("/dashboard/api/traces", summary="The last requests, newest first")
+    async def traces(
+        self,
+        store: NamedDependency[Store],
+        limit: FromQuery[int] = 50,
+        request_id: FromQuery[str | None] = None,
+        model: FromQuery[str | None] = None,
+        node_id: FromQuery[str | None] = None,
+        tag: FromQuery[str | None] = None,
+        status: FromQuery[str | None] = None,
+    ) -> Traces:
+        limit = max(1, min(limit, 1000))
+        return Traces(
+            await queries.recent_traces(
+                store, limit=limit, request_id=request_id, model=model, node_id=node_id, tag=tag, status=status
+            )
+        )
+
+    @get("/dashboard/api/overview", summary="Totals over all time")
+    async def overview(self, store: NamedDependency[Store]) -> queries.Totals:
+        return await queries.overview_totals(store)
+
+
+def is_admin(request: Request[None, None, State], key: AdminKey) -> bool:
+    """One place reads credentials: bearer token, cookie, or the key in the base URL (checked by the gate)."""
+    if request.scope.get("herd_admin"):
+        return True
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and key.opens(token.strip()):
+        return True
+    return key.proves(request.cookies.get(COOKIE, ""))
+
+
+def require_admin(request: Request[None, None, State], admin_key: AdminKey) -> Admin:
+    """The provider behind ``admin: Admin``. Raises ``Unauthorized``."""
+    if not is_admin(request, admin_key):
+        raise Unauthorized("this needs the admin token", hint="`herd run` prints a link that carries it")
+    return Admin()

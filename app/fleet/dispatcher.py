@@ -1,0 +1,328 @@
+"""Job -> ticket -> lease -> node -> reply, with retries before the first record. Knows no dialect and no HTTP library.
+
+Every lease is closed by ``_close_lease`` and nowhere else; every job is written down by ``Ledger.close``, once.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from app.errors import (
+    EngineBusy,
+    EngineFailed,
+    EngineRejected,
+    HerdError,
+    HoldTimeout,
+    ModelAbsent,
+    ModelGone,
+    NodeFailed,
+    Stalled,
+    StreamBroken,
+)
+from app.fleet.job import Call, Job, Outcome, Route
+from app.fleet.judge import Court
+from app.fleet.ledger import Ledger, Trail
+from app.fleet.queue import Lease, Ticket
+from app.fleet.registry import Registry
+from app.fleet.reply import Exchange, Reply
+from app.fleet.watch import Watch
+from app.scoring.types import Absent, Placed
+from app.settings.schema import Queue as Limits
+
+WHOLE_MOST = 64 * 1024 * 1024
+"""Largest answer that is not streamed, in bytes."""
+
+
+class Nodes(Protocol):
+    """The way to the nodes."""
+
+    def route_url(self, node_id: str, engine: str) -> tuple[str, tuple[tuple[str, str], ...]]: ...
+    def open(self, route: Route, call: Call) -> Exchange: ...
+
+
+class Dispatcher:
+    """Brings each job to the best node and its answer back. ``clock`` is the event loop's monotonic seconds."""
+
+    def __init__(
+        self,
+        *,
+        court: Court,
+        registry: Registry,
+        nodes: Nodes,
+        ledger: Ledger,
+        limits: Limits,
+        clock: Callable[[], float],
+    ) -> None:
+        self._court = court
+        self._queue = court.queue
+        self._registry = registry
+        self._nodes = nodes
+        self._ledger = ledger
+        self._limits = limits
+        self._clock = clock
+        self._granted: dict[int, asyncio.Future[Lease]] = {}
+        self._watches: dict[int, Watch] = {}
+        self._log = structlog.get_logger("fleet")
+        self.reaped = 0
+        self.closing = False
+
+    async def dispatch(self, job: Job) -> Reply:
+        """Raises a ``HerdError`` when there is nothing to relay; the job is then already written down."""
+        trail = Trail(job, self._clock())
+        try:
+            return await self._serve(job, trail)
+        except HerdError as error:
+            self._ledger.close(trail, "expired" if isinstance(error, Stalled) else "failed", error)
+            raise
+        except asyncio.CancelledError:
+            self._ledger.close(trail, "client_disconnected")
+            raise
+
+    def nudge(self, models: Iterable[str] | None = None) -> None:
+        """Something changed for these models (None: for all): judge who waits for them."""
+        if not self._queue.depth:
+            return
+        self._court.now = now = self._clock()
+        for lease in self._queue.advance(now, models):
+            self._granted[lease.ticket.id].set_result(lease)
+
+    def runs_on(self, node_id: str) -> int:
+        """Leases held on the node."""
+        return self._queue.node_running(node_id)
+
+    @property
+    def running(self) -> int:
+        return len(self._watches)
+
+    def cut_all(self) -> None:
+        """The router stops and will wait no longer: everything that waits or runs is told so."""
+        for ticket in self._queue.tickets():
+            self._give_up(ticket, HoldTimeout("the router is stopping", retry_after_s=5))
+        for watch in list(self._watches.values()):
+            watch.exchange.abort(StreamBroken("the router is stopping"))
+
+    def sweep(self) -> list[Watch]:
+        """End what waits too long or makes no progress; returns the silent attempts whose engines want a look."""
+        now = self._clock()
+        for ticket in self._queue.overdue(now, hold_s=self._limits.hold_timeout, wait_s=self._limits.queue_timeout):
+            self._give_up(ticket, self._hold_error(ticket))
+        self._give_up_hopeless()
+        silent = []
+        for watch in list(self._watches.values()):
+            error = watch.verdict(now, self._limits.stale_timeout)
+            if error is not None:
+                self.reaped += 1
+                self._log.warning(
+                    "lease.reaped", node=watch.lease.key[0], model=watch.lease.key[2], error=error.message
+                )
+                watch.exchange.abort(error)
+            elif watch.wants_probe(now):
+                silent.append(watch)
+        return silent
+
+    async def _serve(self, job: Job, trail: Trail) -> Reply:
+        if self.closing:
+            raise HoldTimeout("the router is stopping", retry_after_s=5)
+        ticket = self._queue.enter(job, trail.entered_at)
+        failure: NodeFailed | None = None
+        while True:
+            waits_from = self._clock()
+            lease = await self._lease(ticket, failure)
+            trail.waited_s += self._clock() - waits_from
+            route = trail.route = self._route(lease, ticket)
+            try:
+                return await self._attempt(job, lease, route, trail)
+            except NodeFailed as error:
+                failure = error
+                if isinstance(error, ModelGone):
+                    self._registry.model_gone(*lease.key)
+                if ticket.attempts > self._limits.max_retries or self.closing:
+                    raise _final(error) from error
+                ticket.excluded.add(route.node_id)
+                self._ledger.attempt_failed(trail, route, lease.opened_at, "retried", error)
+
+    async def _lease(self, ticket: Ticket, failure: NodeFailed | None) -> Lease:
+        """Wait for a slot. After a failure nobody waits for a node that cannot serve: the failure is the answer."""
+        self._court.now = now = self._clock()
+        lease = self._queue.try_now(ticket, now)
+        if lease is not None:
+            return lease
+        if not isinstance(ticket.verdict, Placed) and failure is not None:
+            raise _final(failure)
+        if isinstance(ticket.verdict, Absent):
+            raise _absent(ticket)
+        if self._queue.depth >= self._limits.queue_limit:
+            raise HoldTimeout("too many requests wait already", retry_after_s=5)
+        self._queue.wait(ticket)
+        granted = self._granted[ticket.id] = asyncio.get_running_loop().create_future()
+        try:
+            return await granted
+        except asyncio.CancelledError:
+            if granted.done() and not granted.cancelled() and granted.exception() is None:
+                self._close_lease(granted.result(), completed=None)
+            raise
+        finally:
+            del self._granted[ticket.id]
+            self._queue.leave(ticket)
+
+    async def _attempt(self, job: Job, lease: Lease, route: Route, trail: Trail) -> Reply:
+        """One try at one node, up to its first bytes (all if it does not stream). Owns the lease until it returns."""
+        exchange: Exchange | None = None
+        try:
+            call = job.prepare(route)
+            trail.notes = list(call.notes)
+            trail.dispatched_at = self._clock()
+            exchange = self._nodes.open(route, call)
+            self._watches[lease.id] = self._watch(lease, job, call, exchange)
+            await exchange.head()
+            if exchange.status >= 400:
+                raise await _refused(exchange, route)
+            meter = call.meter
+            first = await (_first_of_stream(exchange, call, route) if call.stream else _whole(exchange, call, route))
+            trail.first_at = self._clock()
+            if lease.id in self._watches:
+                self._watches[lease.id].begun = True
+        except BaseException as error:
+            self._drop(lease, exchange, completed=False if isinstance(error, HerdError) else None)
+            raise
+
+        def close(outcome: Outcome, error: HerdError | None) -> None:
+            if lease.closed:
+                return
+            trail.usage = meter.usage
+            self._drop(lease, exchange, completed=outcome == "completed")
+            self._ledger.close(trail, outcome, error)
+
+        retries = len(trail.attempts)
+        reply = Reply(
+            job, route, meter, meter.content_type or exchange.content_type, first, not call.stream, retries, call.notes,
+            exchange, close,
+        )  # fmt: skip
+        if reply.whole:
+            reply.ended = True
+            close("completed", None)
+        return reply
+
+    def _drop(self, lease: Lease, exchange: Exchange | None, *, completed: bool | None) -> None:
+        self._watches.pop(lease.id, None)
+        if exchange is not None:
+            exchange.close()
+        self._close_lease(lease, completed=completed)
+
+    def _close_lease(self, lease: Lease, *, completed: bool | None) -> None:
+        """The one place where a lease is closed."""
+        if self._queue.release(lease, completed=completed):
+            self.nudge((lease.key[2],))
+
+    def _route(self, lease: Lease, ticket: Ticket) -> Route:
+        chosen, placed = lease.chosen, lease.placed
+        candidate = chosen.candidate
+        url, headers = self._nodes.route_url(candidate.node_id, candidate.engine)
+        node = self._registry.node(candidate.node_id)
+        engine = node.engine(candidate.engine) if node is not None else None
+        return Route(
+            node_id=candidate.node_id, url=url, headers=headers, engine=candidate.engine,
+            engine_kind=engine.kind if engine is not None else "", dialects=candidate.dialects, model=candidate.model,
+            how=placed.how, asked=placed.model, score=chosen.total, points=chosen.points,
+            policy=placed.ranking.policy, attempt=ticket.attempts,
+        )  # fmt: skip
+
+    def _watch(self, lease: Lease, job: Job, call: Call, exchange: Exchange) -> Watch:
+        candidate = lease.chosen.candidate
+        first_by = self._limits.stale_timeout
+        if call.stream:
+            first_by = max(self._limits.first_byte_timeout, 4 * (candidate.p75_s or 0.0), job.demand.prompt_tokens / 20)
+            if not candidate.model.loaded:
+                first_by += self._limits.load_timeout
+        return Watch(lease, exchange, self._clock(), min(first_by, self._limits.stale_timeout))
+
+    def _hold_error(self, ticket: Ticket) -> HerdError:
+        model = ticket.job.demand.models[0]
+        if ticket.held_since is None:
+            return HoldTimeout(f"every node that serves {model} was busy for too long", retry_after_s=10)
+        return HoldTimeout(f"{model} exists in the fleet, but no node can take it now", retry_after_s=10)
+
+    def _give_up_hopeless(self) -> None:
+        """Nobody waits for a model that left the fleet, nor, after a failed attempt, for a node that cannot serve."""
+        for ticket in self._queue.tickets():
+            if ticket.excluded and not isinstance(ticket.verdict, Placed):
+                self._give_up(ticket, NodeFailed("no other node can take the request"))
+            elif isinstance(ticket.verdict, Absent):
+                self._give_up(ticket, _absent(ticket))
+
+    def _give_up(self, ticket: Ticket, error: HerdError) -> None:
+        granted = self._granted.get(ticket.id)
+        self._queue.leave(ticket)
+        if granted is not None and not granted.done():
+            granted.set_exception(error)
+
+
+async def _first_of_stream(exchange: Exchange, call: Call, route: Route) -> bytes:
+    """The first bytes that may go to the client. Until then another node may still answer."""
+    meter = call.meter
+    while True:
+        piece = await exchange.piece()
+        out = meter.feed(piece) if piece else meter.finish()
+        if meter.refusal is not None:
+            raise EngineFailed(f"{route.node_id}: {meter.refusal}")
+        if out:
+            return out
+        if not piece:
+            raise StreamBroken(f"{route.node_id} closed the connection without an answer")
+
+
+async def _whole(exchange: Exchange, call: Call, route: Route) -> bytes:
+    """An answer that is not streamed, complete or not at all."""
+    meter = call.meter
+    body = await exchange.whole(WHOLE_MOST)
+    out = meter.feed(body) + meter.finish()
+    if meter.refusal is not None:
+        raise EngineFailed(f"{route.node_id}: {meter.refusal}")
+    if not meter.complete:
+        raise StreamBroken(f"{route.node_id} ended its answer before it was complete")
+    return out
+
+
+async def _refused(exchange: Exchange, route: Route) -> HerdError:
+    """What an error status of the engine means for the job."""
+    body = await exchange.whole(1024 * 1024)
+    words = _words(body) or f"status {exchange.status}"
+    text = f"{route.node_id}: {words}"
+    if exchange.status == 503:
+        return EngineBusy(text, retry_after_s=5)
+    if exchange.status >= 500:
+        return EngineFailed(text)
+    if exchange.status == 404 and "model" in words.lower():
+        return ModelGone(text)
+    return EngineRejected(exchange.status, words, body=body, content_type=exchange.content_type)
+
+
+class _OllamaError(msgspec.Struct):
+    error: str | dict[str, object] = ""
+
+
+def _words(body: bytes) -> str:
+    """The engine's own message, in whichever dialect it speaks; at most 500 characters."""
+    try:
+        error = msgspec.json.decode(body, type=_OllamaError).error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    message = error if isinstance(error, str) else str(error.get("message", ""))
+    return "".join(c if c.isprintable() else " " for c in message)[:500]
+
+
+def _final(failure: NodeFailed) -> HerdError:
+    """What the client is told when the last node failed."""
+    if isinstance(failure, ModelGone):
+        return ModelAbsent(failure.message)
+    return failure
+
+
+def _absent(ticket: Ticket) -> ModelAbsent:
+    names = ", ".join(ticket.job.demand.models)
+    return ModelAbsent(
+        f"model {names} not found on any node", hint=f"`ollama pull {ticket.job.demand.models[0]}` on a node brings it"
+    )

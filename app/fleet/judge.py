@@ -1,0 +1,113 @@
+"""Gathers the facts about a demand and asks the policy: what is known in, a verdict out. Pure; knows no HTTP."""
+
+from collections.abc import Mapping, Sequence
+
+from app.catalog import Catalog
+from app.fleet.latency import Latency
+from app.fleet.queue import Counts, Key, Queue, Ticket
+from app.fleet.registry import Holding, Registry
+from app.scoring.chain import Chain
+from app.scoring.selection import choose
+from app.scoring.types import Candidate, Demand, Load, Verdict
+from node.wire import model_key
+
+
+class Court:
+    """Judges tickets and bare demands by the policy of their modality. ``now`` is told before each pass."""
+
+    def __init__(self, *, registry: Registry, latency: Latency, chains: Mapping[str, Chain], catalog: Catalog) -> None:
+        self._registry = registry
+        self._latency = latency
+        self._chains = dict(chains)
+        self._catalog = catalog
+        self._categories: dict[str, str] = {}
+        self.queue = Queue(self._judge_ticket)
+        self.now = 0.0
+
+    def chain(self, modality: str) -> Chain:
+        return self._chains[modality]
+
+    def judge(self, demand: Demand, counts: Counts | None = None) -> Verdict:
+        """What would become of this demand now, were it to arrive behind all who wait."""
+        if counts is None:
+            counts = self._everybody()
+        by_model = {name: self._candidates(self._registry.holdings(model_key(name)), counts) for name in demand.models}
+        return choose(self._chains[demand.modality], demand, by_model)
+
+    def candidates(self, model: str) -> list[Candidate]:
+        return self._candidates(self._registry.holdings(model_key(model)), self._everybody())
+
+    def _judge_ticket(self, ticket: Ticket, counts: Counts) -> Verdict:
+        demand, excluded = ticket.job.demand, ticket.excluded
+        by_model: dict[str, Sequence[Candidate]] = {}
+        for name in demand.models:
+            holdings = self._registry.holdings(model_key(name))
+            if excluded:
+                holdings = tuple(holding for holding in holdings if holding.node.node_id not in excluded)
+            by_model[name] = self._candidates(holdings, counts)
+        return choose(self._chains[demand.modality], demand, by_model)
+
+    def _everybody(self) -> Counts:
+        queue = self.queue
+        counts = Counts()
+        for lease in queue.leases():
+            counts.running[lease.key] = counts.running.get(lease.key, 0) + 1
+            counts.node_running[lease.key[0]] = counts.node_running.get(lease.key[0], 0) + 1
+        for ticket in queue.tickets():
+            if ticket.planned is not None:
+                counts.plan(ticket.planned)
+        return counts
+
+    def _candidates(self, holdings: Sequence[Holding], counts: Counts) -> list[Candidate]:
+        return [self._candidate(holding, counts) for holding in holdings]
+
+    def _candidate(self, holding: Holding, counts: Counts) -> Candidate:
+        node, engine, model = holding.node, holding.engine, holding.model
+        node_id = node.node_id
+        key = (node_id, engine.name, holding.key)
+        unloaded_at = node.unloaded.get(holding.key)
+        return Candidate(
+            node_id=node_id,
+            engine=engine.name,
+            model=model,
+            status=node.status,
+            draining=node.draining,
+            healthy=engine.healthy,
+            operations=engine.operations,
+            dialects=engine.dialects,
+            machine=node.heartbeat.machine,
+            capacity=node.heartbeat.capacity,
+            category=self._category(holding.key),
+            size_bytes=self._registry.size_bytes(holding),
+            usable_bytes=self._registry.usable_bytes(node),
+            evictable_bytes=0 if model.loaded else self._evictable(holding, counts.running),
+            load=Load(
+                running=counts.running.get(key, 0),
+                waiting=counts.ahead.get(key, 0),
+                slots=model.slots,
+                node_running=counts.node_running.get(node_id, 0),
+                node_waiting=counts.node_ahead.get(node_id, 0),
+            ),
+            p75_s=self._latency.p75(node_id, holding.key),
+            unloaded_s_ago=None if unloaded_at is None else self.now - unloaded_at,
+            last_granted=self.queue.last_granted.get(node_id, 0),
+        )
+
+    def _category(self, key: str) -> str:
+        category = self._categories.get(key)
+        if category is None:
+            if len(self._categories) > 10_000:
+                self._categories.clear()
+            category = self._categories[key] = self._catalog.category(key)
+        return category
+
+    def _evictable(self, holding: Holding, running: Mapping[Key, int]) -> int:
+        """What idle models of this node's engines that swap models by themselves would give back."""
+        node = holding.node
+        return sum(
+            model.resident_bytes or 0
+            for engine in node.heartbeat.engines
+            if engine.kind == "ollama"
+            for model in engine.models
+            if model.loaded and not running.get((node.node_id, engine.name, model_key(model.name)))
+        )

@@ -1,0 +1,69 @@
+"""The router's periodic duties: sweep nodes and leases, look again at who waits, keep history short. Knows no HTTP."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from app.errors import NodeTimeout, NodeUnreachable
+from app.fleet.dispatcher import Dispatcher
+from app.fleet.intake import Intake
+from app.fleet.node_client import NodeClient
+from app.fleet.registry import Registry
+from app.fleet.watch import Watch
+
+PRUNE_EVERY_S = 3600.0
+
+
+async def every(seconds: float, duty: Callable[[], Awaitable[None]]) -> None:
+    """Do the duty for ever; a fault is logged and the next round goes on."""
+    log = structlog.get_logger("fleet")
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await duty()
+        except Exception:
+            log.exception("duty.failed", duty=getattr(duty, "__qualname__", repr(duty)))
+
+
+class Duties:
+    """What has to be done again and again, each at its own pace."""
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        dispatcher: Dispatcher,
+        intake: Intake,
+        nodes: NodeClient,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self._registry = registry
+        self._dispatcher = dispatcher
+        self._intake = intake
+        self._nodes = nodes
+        self._tasks = tasks
+
+    async def sweep_nodes(self) -> None:
+        changes = self._registry.sweep(time.monotonic())
+        if changes:
+            self._intake.hear(changes)
+
+    async def sweep_leases(self) -> None:
+        for watch in self._dispatcher.sweep():
+            watch.probed_at = time.monotonic()
+            self._tasks.create_task(self._probe(watch), name="engine.probe")
+
+    async def judge_again(self) -> None:
+        self._dispatcher.nudge()
+
+    async def _probe(self, watch: Watch) -> None:
+        """A silent engine that does not answer on a second connection either is dead: its request goes elsewhere."""
+        node_id, engine, _model = watch.lease.key
+        try:
+            url, headers = self._nodes.route_url(node_id, engine)
+        except NodeUnreachable:
+            return
+        if not await self._nodes.alive(url, headers) and not watch.begun:
+            watch.exchange.abort(NodeTimeout(f"{node_id} is silent and answers no probe"))

@@ -1,0 +1,285 @@
+"""Tickets, leases and slots: who waits, who is served, in order of arrival. Pure; knows no HTTP, registry or clock.
+
+``advance`` in three steps, repeated as numbers in the code:
+ 1. Go through the waiting tickets whose models changed, oldest first.
+ 2. Judge each with the tickets before it counted as load. The best candidate has a free slot: grant a lease.
+ 3. It has none: the ticket is planned onto it and counts there for those behind it. Nobody may serve: it is held.
+A pass ends early once nobody has a free slot left, or after ``JUDGED`` tickets were judged without a grant: the others
+keep their plans, so a thousand waiting tickets cost no more than a few.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from app.fleet.job import Job
+from app.scoring.types import Absent, Candidate, Held, Placed, Scored, Verdict
+from node.wire import model_key
+
+JUDGED = 24
+"""Tickets judged without a grant before a pass ends."""
+
+K = TypeVar("K")
+Key = tuple[str, str, str]
+"""(node, engine, model key): whose slots are counted."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """Load that other jobs put on the candidates of one judgement."""
+
+    running: dict[Key, int] = field(default_factory=dict)
+    node_running: dict[str, int] = field(default_factory=dict)
+    ahead: dict[Key, int] = field(default_factory=dict)
+    node_ahead: dict[str, int] = field(default_factory=dict)
+
+    def plan(self, key: Key) -> None:
+        self.ahead[key] = self.ahead.get(key, 0) + 1
+        self.node_ahead[key[0]] = self.node_ahead.get(key[0], 0) + 1
+
+    def unplan(self, key: Key) -> None:
+        _less(self.ahead, key)
+        _less(self.node_ahead, key[0])
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """A job waiting in the queue. ``planned`` is the candidate it waits for, ``excluded`` the nodes that failed it.
+
+    ``held_since`` is set while nobody may serve it.
+    """
+
+    id: int
+    job: Job
+    keys: tuple[str, ...]
+    entered_at: float
+    excluded: set[str] = field(default_factory=set)
+    planned: Key | None = None
+    held_since: float | None = None
+    verdict: Verdict | None = None
+    attempts: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Lease:
+    """The right to one slot for the life of one attempt; closed once, by ``Queue.release``."""
+
+    id: int
+    key: Key
+    ticket: Ticket
+    chosen: Scored
+    placed: Placed
+    opened_at: float
+    closed: bool = False
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the jobs of one (node, engine, model)."""
+
+    completed: int = 0
+    failed: int = 0
+
+
+Judge = Callable[[Ticket, Counts], Verdict]
+
+
+class Queue:
+    """One queue for the whole fleet. All times are the caller's monotonic ``now`` in seconds."""
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+        self._serial = 0
+        self._waiting: dict[str, dict[int, Ticket]] = {}
+        self._tickets: dict[int, Ticket] = {}
+        self._leases: dict[int, Lease] = {}
+        self._counts = Counts()
+        self.tallies: dict[Key, Tally] = {}
+        self.last_granted: dict[str, int] = {}
+        self.rebalanced = 0
+
+    @property
+    def depth(self) -> int:
+        return len(self._tickets)
+
+    def running(self, key: Key) -> int:
+        return self._counts.running.get(key, 0)
+
+    def planned(self, key: Key) -> int:
+        return self._counts.ahead.get(key, 0)
+
+    def node_running(self, node_id: str) -> int:
+        return self._counts.node_running.get(node_id, 0)
+
+    def node_planned(self, node_id: str) -> int:
+        return self._counts.node_ahead.get(node_id, 0)
+
+    def leases(self) -> tuple[Lease, ...]:
+        return tuple(self._leases.values())
+
+    def tickets(self) -> tuple[Ticket, ...]:
+        """The waiting, in order of arrival."""
+        return tuple(self._tickets.values())
+
+    def enter(self, job: Job, now: float) -> Ticket:
+        """A ticket for the job; it waits only after ``wait``."""
+        self._serial += 1
+        keys = tuple(dict.fromkeys(model_key(name) for name in job.demand.models))
+        return Ticket(self._serial, job, keys, now)
+
+    def try_now(self, ticket: Ticket, now: float) -> Lease | None:
+        """Grant at once if the best candidate has a slot free and nobody waits before this ticket for its models."""
+        verdict = self._judge(ticket, self._counts)
+        return self._settle(ticket, verdict, now, self._counts)
+
+    def wait(self, ticket: Ticket) -> None:
+        """Let the ticket wait; its place is its first arrival, also when a failed attempt brings it back."""
+        self._tickets = _in_order(self._tickets, ticket)
+        for key in ticket.keys:
+            self._waiting[key] = _in_order(self._waiting.get(key, {}), ticket)
+        if ticket.planned is not None:
+            self._counts.plan(ticket.planned)
+
+    def leave(self, ticket: Ticket) -> None:
+        """The ticket waits no longer (granted, given up, or its client left). Twice is as once."""
+        if self._tickets.pop(ticket.id, None) is None:
+            return
+        for key in ticket.keys:
+            line = self._waiting[key]
+            del line[ticket.id]
+            if not line:
+                del self._waiting[key]
+        if ticket.planned is not None:
+            self._counts.unplan(ticket.planned)
+
+    def advance(self, now: float, models: Iterable[str] | None = None) -> list[Lease]:
+        """Judge the waiting tickets of these models (None: all); returns the leases granted."""
+        if not self._tickets:
+            return []
+        granted: list[Lease] = []
+        models = None if models is None else tuple(models)
+        counts = Counts(self._counts.running, self._counts.node_running, {}, self._others_ahead(models))
+        saturated: set[tuple[str, ...]] = set()
+        fruitless = 0
+        for ticket in self._concerned(models):  # (1)
+            was = ticket.planned
+            if ticket.keys in saturated:
+                if was is not None:
+                    counts.plan(was)
+                continue
+            verdict = self._judge(ticket, counts)  # (2)
+            lease = self._settle(ticket, verdict, now, counts)
+            if lease is not None:
+                granted.append(lease)
+                continue
+            if ticket.planned is not None:  # (3)
+                counts.plan(ticket.planned)
+                if was is not None and was != ticket.planned:
+                    self.rebalanced += 1
+            fruitless += 1
+            if fruitless >= JUDGED or (models is not None and len(models) == 1 and not _any_free(verdict)):
+                break
+            if not _any_free(verdict):
+                saturated.add(ticket.keys)
+        return granted
+
+    def release(self, lease: Lease, *, completed: bool | None) -> bool:
+        """Give the slot back; ``completed`` None counts neither way (a retry). Closing twice changes nothing."""
+        if lease.closed:
+            return False
+        lease.closed = True
+        del self._leases[lease.id]
+        _less(self._counts.running, lease.key)
+        _less(self._counts.node_running, lease.key[0])
+        tally = self.tallies.setdefault(lease.key, Tally())
+        if completed is not None:
+            tally.completed += completed
+            tally.failed += not completed
+        return True
+
+    def overdue(self, now: float, *, hold_s: float, wait_s: float) -> list[Ticket]:
+        """Tickets held longer than ``hold_s`` with nobody to take them, or waiting longer than ``wait_s`` at all."""
+        return [
+            ticket
+            for ticket in self._tickets.values()
+            if (ticket.held_since is not None and now - ticket.held_since > hold_s) or now - ticket.entered_at > wait_s
+        ]
+
+    def _settle(self, ticket: Ticket, verdict: Verdict, now: float, counts: Counts) -> Lease | None:
+        ticket.verdict = verdict
+        waits = ticket.id in self._tickets
+        if isinstance(verdict, Placed):
+            chosen = verdict.ranking.scored[0]
+            key = key_of(chosen.candidate)
+            if counts.running.get(key, 0) < chosen.candidate.load.slots:
+                self.leave(ticket)
+                return self._grant(ticket, chosen, verdict, key, now)
+            planned, ticket.held_since = key, None
+        else:
+            planned = None
+            if ticket.held_since is None and isinstance(verdict, Held | Absent):
+                ticket.held_since = now
+        if waits and planned != ticket.planned:
+            if ticket.planned is not None:
+                self._counts.unplan(ticket.planned)
+            if planned is not None:
+                self._counts.plan(planned)
+        ticket.planned = planned
+        return None
+
+    def _grant(self, ticket: Ticket, chosen: Scored, placed: Placed, key: Key, now: float) -> Lease:
+        self._serial += 1
+        lease = Lease(self._serial, key, ticket, chosen, placed, now)
+        self._leases[lease.id] = lease
+        self._counts.running[key] = self._counts.running.get(key, 0) + 1
+        self._counts.node_running[key[0]] = self._counts.node_running.get(key[0], 0) + 1
+        self.last_granted[key[0]] = lease.id
+        ticket.attempts += 1
+        ticket.held_since = None
+        ticket.planned = None
+        return lease
+
+    def _concerned(self, models: Iterable[str] | None) -> list[Ticket]:
+        if models is None:
+            return list(self._tickets.values())
+        found: dict[int, Ticket] = {}
+        for key in models:
+            found.update(self._waiting.get(key, {}))
+        return [found[number] for number in sorted(found)]
+
+    def _others_ahead(self, models: Iterable[str] | None) -> dict[str, int]:
+        """Per node, the tickets planned there for models that this pass does not judge."""
+        if models is None:
+            return {}
+        judged = set(models)
+        ahead: dict[str, int] = {}
+        for (node_id, _engine, model), count in self._counts.ahead.items():
+            if model not in judged:
+                ahead[node_id] = ahead.get(node_id, 0) + count
+        return ahead
+
+
+def key_of(candidate: Candidate) -> Key:
+    return (candidate.node_id, candidate.engine, model_key(candidate.model.name))
+
+
+def _in_order(line: dict[int, Ticket], ticket: Ticket) -> dict[int, Ticket]:
+    """The line with the ticket at its place; the usual newcomer goes to the end."""
+    behind = next(reversed(line), 0) > ticket.id
+    line[ticket.id] = ticket
+    return dict(sorted(line.items())) if behind else line
+
+
+def _any_free(verdict: Verdict) -> bool:
+    """Whether a ticket behind this one might still be granted: some candidate has a slot, or this one was held."""
+    if not isinstance(verdict, Placed):
+        return True
+    return any(scored.candidate.load.free for scored in verdict.ranking.scored)
+
+
+def _less(counts: dict[K, int], key: K) -> None:
+    left = counts.get(key, 0) - 1
+    if left > 0:
+        counts[key] = left
+    else:
+        counts.pop(key, None)

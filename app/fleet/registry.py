@@ -1,0 +1,221 @@
+"""Who is here and what they hold: heartbeats in, node states and holdings out. Pure; knows no HTTP, queue or clock.
+
+    first heartbeat        > timeout silent        > offline silent
+   ----------------> online ------------> degraded ------------> offline
+                       ^------- any heartbeat of that node --------'
+
+Times are seconds of a monotonic clock, told by the caller as ``now``.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from app.scoring.types import Status
+from node.wire import EngineReport, Heartbeat, ModelReport, model_key
+
+DISK_TO_MEMORY = 1.2
+"""What a model takes in memory over its size on disk, while nobody has measured it (weights, cache and compute)."""
+UNLOADS_KEPT = 256
+"""Unloaded models remembered for each node."""
+
+ChangeKind = Literal[
+    "node.joined", "node.online", "node.degraded", "node.offline", "node.draining", "node.resumed",
+    "engine.up", "engine.down", "model.added", "model.removed", "model.loaded", "model.unloaded",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that a heartbeat or a sweep changed: an event for the log, and the models whose tickets it concerns."""
+
+    kind: ChangeKind
+    node_id: str
+    what: str = ""
+    models: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Node:
+    """One node as the router knows it. ``peer`` is the address its heartbeats come from."""
+
+    node_id: str
+    peer: str
+    heartbeat: Heartbeat
+    seen_at: float
+    status: Status = "online"
+    draining: bool = False
+    unloaded: dict[str, float] = field(default_factory=dict)
+
+    def engine(self, name: str) -> EngineReport | None:
+        return next((engine for engine in self.heartbeat.engines if engine.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A model on an engine of a node. ``key`` compares model names."""
+
+    node: Node
+    engine: EngineReport
+    model: ModelReport
+    key: str
+
+
+class Registry:
+    """The nodes in order of their first heartbeat, with an index from model to those who hold it."""
+
+    def __init__(self, *, timeout_s: float, offline_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._offline_s = offline_s
+        self._nodes: dict[str, Node] = {}
+        self._by_model: dict[str, tuple[Holding, ...]] = {}
+        self._resident: dict[str, int] = {}
+        self._gone: set[tuple[str, str, str]] = set()
+
+    def nodes(self) -> tuple[Node, ...]:
+        return tuple(self._nodes.values())
+
+    def node(self, node_id: str) -> Node | None:
+        return self._nodes.get(node_id)
+
+    def holdings(self, key: str) -> tuple[Holding, ...]:
+        """Everybody who has the model, offline nodes and engines that are down included."""
+        return self._by_model.get(key, ())
+
+    def all_holdings(self) -> Iterator[Holding]:
+        for holdings in self._by_model.values():
+            yield from holdings
+
+    def apply(self, heartbeat: Heartbeat, peer: str, now: float) -> list[Change]:
+        """Take a node's report of itself for the truth about it; says what changed."""
+        node = self._nodes.get(heartbeat.node_id)
+        before = node.heartbeat if node is not None else None
+        if heartbeat.draining and not heartbeat.engines and before is not None:
+            heartbeat = _only_draining(before, heartbeat)
+        changes: list[Change] = []
+        if node is None:
+            node = self._nodes[heartbeat.node_id] = Node(heartbeat.node_id, peer, heartbeat, now)
+            changes.append(Change("node.joined", node.node_id, peer))
+        elif node.status != "online" and not heartbeat.goodbye:
+            changes.append(Change("node.online", node.node_id, peer, _keys(heartbeat)))
+        node.peer, node.heartbeat, node.seen_at = peer, heartbeat, now
+        node.status = "offline" if heartbeat.goodbye else "online"
+        if heartbeat.goodbye:
+            changes.append(Change("node.offline", node.node_id, "goodbye", _keys(heartbeat)))
+        if heartbeat.draining != node.draining:
+            node.draining = heartbeat.draining
+            kind: ChangeKind = "node.draining" if node.draining else "node.resumed"
+            changes.append(Change(kind, node.node_id, "", _keys(heartbeat)))
+        changes += self._inventory_changes(node, before, now)
+        if changes or before is None or before.engines != heartbeat.engines:
+            self._gone = {gone for gone in self._gone if gone[0] != node.node_id}
+            self._reindex()
+        return changes
+
+    def sweep(self, now: float) -> list[Change]:
+        """Degrade and drop nodes by their silence."""
+        changes = []
+        for node in self._nodes.values():
+            silent = now - node.seen_at
+            status: Status = "online"
+            if silent > self._offline_s:
+                status = "offline"
+            elif silent > self._timeout_s:
+                status = "degraded"
+            if status != "online" and status != node.status and node.status != "offline":
+                node.status = status
+                kind: ChangeKind = "node.offline" if status == "offline" else "node.degraded"
+                changes.append(Change(kind, node.node_id, f"silent for {silent:.0f} s", _keys(node.heartbeat)))
+        return changes
+
+    def forget(self, node_id: str) -> bool:
+        found = self._nodes.pop(node_id, None) is not None
+        if found:
+            self._reindex()
+        return found
+
+    def model_gone(self, node_id: str, engine: str, key: str) -> None:
+        """The engine itself says that it lacks a model it had reported: believe it until its inventory changes."""
+        self._gone.add((node_id, engine, key))
+        self._reindex()
+
+    def size_bytes(self, holding: Holding) -> int | None:
+        """Memory the model takes, best knowledge first: measured here, measured anywhere, size on disk and a fifth."""
+        model = holding.model
+        if model.loaded and model.resident_bytes:
+            return model.resident_bytes
+        measured = self._resident.get(holding.key)
+        if measured is not None:
+            return measured
+        return int(model.size_bytes * DISK_TO_MEMORY) if model.size_bytes else None
+
+    def usable_bytes(self, node: Node) -> int | None:
+        """Memory left for models: what is available, at most up to the owner's ceiling."""
+        machine, capacity = node.heartbeat.machine, node.heartbeat.capacity
+        if not machine.memory_total_bytes:
+            return None
+        if capacity is not None and capacity.ceiling_bytes > 0:
+            return min(machine.memory_available_bytes, capacity.ceiling_bytes)
+        return machine.memory_available_bytes
+
+    def _inventory_changes(self, node: Node, before: Heartbeat | None, now: float) -> list[Change]:
+        old = {engine.name: engine for engine in before.engines} if before is not None else {}
+        new = {engine.name: engine for engine in node.heartbeat.engines}
+        changes: list[Change] = []
+        for name in old.keys() | new.keys():
+            was, is_ = old.get(name), new.get(name)
+            if was == is_:
+                continue
+            was_up, is_up = bool(was and was.healthy), bool(is_ and is_.healthy)
+            models = tuple({model_key(m.name) for engine in (was, is_) if engine for m in engine.models})
+            if was_up != is_up:
+                changes.append(Change("engine.up" if is_up else "engine.down", node.node_id, name, models))
+            changes += self._model_changes(node, was, is_, now)
+        return changes
+
+    def _model_changes(
+        self, node: Node, was: EngineReport | None, is_: EngineReport | None, now: float
+    ) -> list[Change]:
+        old = {model_key(m.name): m for m in was.models} if was is not None else {}
+        new = {model_key(m.name): m for m in is_.models} if is_ is not None else {}
+        changes: list[Change] = []
+        for key in old.keys() | new.keys():
+            before, after = old.get(key), new.get(key)
+            if before is None or after is None:
+                kind: ChangeKind = "model.added" if before is None else "model.removed"
+                changes.append(Change(kind, node.node_id, key, (key,)))
+            was_loaded, loaded = bool(before and before.loaded), bool(after and after.loaded)
+            if was_loaded and not loaded:
+                node.unloaded[key] = now
+                while len(node.unloaded) > UNLOADS_KEPT:
+                    del node.unloaded[next(iter(node.unloaded))]
+            if was_loaded != loaded:
+                changes.append(Change("model.loaded" if loaded else "model.unloaded", node.node_id, key, (key,)))
+        return changes
+
+    def _reindex(self) -> None:
+        index: dict[str, list[Holding]] = {}
+        for node in self._nodes.values():
+            for engine in node.heartbeat.engines:
+                for model in engine.models:
+                    key = model_key(model.name)
+                    if (node.node_id, engine.name, key) in self._gone:
+                        continue
+                    index.setdefault(key, []).append(Holding(node, engine, model, key))
+                    if model.loaded and model.resident_bytes:
+                        self._resident[key] = model.resident_bytes
+        self._by_model = {key: tuple(holdings) for key, holdings in index.items()}
+        self._resident = {key: size for key, size in self._resident.items() if key in self._by_model}
+
+
+def _keys(heartbeat: Heartbeat) -> tuple[str, ...]:
+    return tuple({model_key(model.name) for engine in heartbeat.engines for model in engine.models})
+
+
+def _only_draining(before: Heartbeat, drain: Heartbeat) -> Heartbeat:
+    """A bare drain message says nothing about the inventory: keep what was known."""
+    return Heartbeat(
+        node_id=before.node_id, wire=before.wire, version=before.version, sent_at=drain.sent_at,
+        door_port=before.door_port, door_secret=before.door_secret, advertise_host=before.advertise_host,
+        draining=True, goodbye=drain.goodbye, machine=before.machine, engines=before.engines, capacity=before.capacity,
+    )  # fmt: skip

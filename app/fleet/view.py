@@ -1,0 +1,120 @@
+"""Takes the snapshot that status endpoints and pages show. Pure; knows no HTTP; times are told by the caller."""
+
+from math import ceil
+
+from app.fleet.admission import Admission
+from app.fleet.judge import Court
+from app.fleet.latency import Latency
+from app.fleet.ledger import Ledger
+from app.fleet.queue import Key, Ticket
+from app.fleet.registry import Registry
+from app.fleet.snapshot import FleetSnapshot, LineView, NodeView, WaitingView
+from node.wire import model_key
+
+GIB = 1024**3
+
+
+class Viewer:
+    """Puts the present of registry, queue, latency and admission into one frozen picture."""
+
+    def __init__(
+        self, *, registry: Registry, court: Court, latency: Latency, admission: Admission, ledger: Ledger
+    ) -> None:
+        self._registry = registry
+        self._queue = court.queue
+        self._latency = latency
+        self._admission = admission
+        self._ledger = ledger
+
+    def take(self, now: float, wall: float, *, reaped: int = 0, dropped: int = 0) -> FleetSnapshot:
+        """``now`` is monotonic, ``wall`` epoch seconds."""
+        lines = self._lines()
+        return FleetSnapshot(
+            taken_at=wall,
+            nodes=self._nodes(now),
+            lines=tuple(lines.values()),
+            waiting=self._waiting(now, lines),
+            completed=self._ledger.completed,
+            failed=self._ledger.failed,
+            retried=self._ledger.retried,
+            reaped=reaped,
+            traces_dropped=dropped,
+        )
+
+    def _nodes(self, now: float) -> tuple[NodeView, ...]:
+        here = [
+            NodeView(
+                node_id=node.node_id,
+                status=node.status,
+                address=node.peer,
+                version=node.heartbeat.version,
+                draining=node.draining,
+                seen_s_ago=max(0.0, now - node.seen_at),
+                machine=node.heartbeat.machine,
+                engines=node.heartbeat.engines,
+                capacity=node.heartbeat.capacity,
+                running=self._queue.node_running(node.node_id),
+                waiting=self._queue.node_planned(node.node_id),
+                link_failures=node.heartbeat.failures.count,
+            )
+            for node in self._registry.nodes()
+        ]
+        asking = [
+            NodeView(node_id=record.node_id, status="offline", address=record.address, waiting_approval=True)
+            for record in self._admission.waiting()
+        ]
+        return (*here, *asking)
+
+    def _lines(self) -> dict[Key, LineView]:
+        """A line for each (node, engine, model) that is loaded, is used, or was used."""
+        queue = self._queue
+        lines: dict[Key, LineView] = {}
+        for holding in self._registry.all_holdings():
+            key = (holding.node.node_id, holding.engine.name, holding.key)
+            tally, running, waiting = queue.tallies.get(key), queue.running(key), queue.planned(key)
+            if not (holding.model.loaded or tally or running or waiting) or holding.node.status == "offline":
+                continue
+            p75 = self._latency.p75(key[0], holding.key)
+            size_gib = (self._registry.size_bytes(holding) or 0) / GIB
+            lines[key] = LineView(
+                node_id=key[0],
+                model=holding.model.name,
+                modality=holding.model.modality,
+                running=running,
+                waiting=waiting,
+                slots=holding.model.slots,
+                completed=tally.completed if tally else 0,
+                failed=tally.failed if tally else 0,
+                p75_s=p75,
+                estimated_wait_s=wait_s(running + waiting, holding.model.slots, p75 or max(1.0, size_gib)),
+            )
+        return lines
+
+    def _waiting(self, now: float, lines: dict[Key, LineView]) -> tuple[WaitingView, ...]:
+        ahead: dict[Key | None, int] = {}
+        views = []
+        for ticket in self._queue.tickets():
+            position = ahead[ticket.planned] = ahead.get(ticket.planned, 0) + 1
+            views.append(self._waiting_view(ticket, position, now, lines))
+        return tuple(views)
+
+    def _waiting_view(self, ticket: Ticket, position: int, now: float, lines: dict[Key, LineView]) -> WaitingView:
+        line = lines.get(ticket.planned) if ticket.planned is not None else None
+        estimate = None
+        if line is not None:
+            estimate = wait_s(line.slots + position - 1, line.slots, line.p75_s or 1.0)
+        return WaitingView(
+            request_id=ticket.job.id,
+            model=model_key(ticket.job.demand.models[0]),
+            position=position,
+            waited_s=max(0.0, now - ticket.entered_at),
+            why="held" if ticket.planned is None else "busy",
+            node_id=ticket.planned[0] if ticket.planned is not None else "",
+            estimated_wait_s=estimate,
+        )
+
+
+def wait_s(ahead: int, slots: int, p75_s: float) -> float:
+    """What a request with ``ahead`` others before it waits for one of ``slots``: ceil(position / slots) x p75."""
+    position = ahead - slots + 1
+    return ceil(position / max(1, slots)) * p75_s if position > 0 else 0.0

@@ -1,0 +1,69 @@
+"""What runs while the router serves: started in order, stopped in the reverse order, all in one task group."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import structlog
+from litestar import Litestar
+
+from app.fleet.advertise import Advertiser
+from app.fleet.dispatcher import Dispatcher
+from app.fleet.intake import Intake
+from app.fleet.loops import PRUNE_EVERY_S, Duties, every
+from app.fleet.node_client import NodeClient
+from app.fleet.registry import Registry
+from app.settings.schema import Settings
+from app.store.store import Store
+from app.store.writer import TraceWriter
+from app.web.live import Live
+
+Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
+
+
+def lifespan(
+    *,
+    settings: Settings,
+    store: Store,
+    writer: TraceWriter,
+    registry: Registry,
+    dispatcher: Dispatcher,
+    intake: Intake,
+    nodes: NodeClient,
+    live: Live,
+    advertiser: Advertiser | None,
+) -> Lifespan:
+    """The context that Litestar enters before the first request and leaves after the last."""
+
+    async def prune() -> None:
+        await writer.prune(settings.history.trace_days, time.time())
+
+    @asynccontextmanager
+    async def run(_: Litestar) -> AsyncGenerator[None, None]:
+        log = structlog.get_logger("router")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                duties = Duties(registry=registry, dispatcher=dispatcher, intake=intake, nodes=nodes, tasks=tasks)
+                limits, beat = settings.queue, settings.heartbeat
+                running = [
+                    tasks.create_task(writer.run(), name="traces.write"),
+                    tasks.create_task(live.run(), name="pages.live"),
+                    tasks.create_task(every(min(beat.heartbeat_interval, 1.0), duties.sweep_nodes), name="nodes.sweep"),
+                    tasks.create_task(every(limits.reap_interval, duties.sweep_leases), name="leases.sweep"),
+                    tasks.create_task(every(limits.rebalance_interval, duties.judge_again), name="tickets.judge"),
+                    tasks.create_task(every(PRUNE_EVERY_S, prune), name="traces.prune"),
+                ]
+                if advertiser is not None:
+                    running.append(tasks.create_task(advertiser.run(), name="mdns.advertise"))
+                log.info("router.started", port=settings.server.port)
+                yield
+                log.info("router.stopping")
+                for task in running:
+                    task.cancel()
+        finally:
+            await nodes.aclose()
+            await writer.flush()
+            await store.aclose()
+
+    return run

@@ -1,0 +1,200 @@
+"""Builds the router: the one place where the rooms are joined. Knows no request."""
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from litestar import Litestar
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.types import ASGIApp
+
+from app.api.errors import HANDLERS
+from app.api.facts import Facts
+from app.api.gate import Gate
+from app.api.heartbeat import Heartbeats
+from app.api.models import Models
+from app.api.operators import Operators, require_admin
+from app.api.status import Status
+from app.api.trust import AdminKey
+from app.catalog import Catalog
+from app.fleet.admission import Admission
+from app.fleet.advertise import Advertiser
+from app.fleet.dispatcher import Dispatcher
+from app.fleet.intake import Intake
+from app.fleet.inventory import Inventory
+from app.fleet.judge import Court
+from app.fleet.latency import Latency
+from app.fleet.ledger import Ledger
+from app.fleet.node_client import NodeClient
+from app.fleet.registry import Registry
+from app.fleet.snapshot import FleetSnapshot
+from app.fleet.view import Viewer
+from app.lifespan import lifespan
+from app.modalities.base import Modality
+from app.modalities.plugin import discover
+from app.scoring.chain import Chain
+from app.scoring.policy import tune
+from app.settings.schema import Settings
+from app.settings.weights import knobs
+from app.store import queries
+from app.store.records import SettingRecord
+from app.store.store import Store
+from app.store.writer import TraceWriter
+from app.web.live import Live
+from app.web.pages import routers, template_config
+
+CONTROL_BODY_MOST = 64 * 1024
+"""Largest body of a request that is neither inference nor a heartbeat, in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """The router, ready to be served. ``app`` is the gate with everything behind it."""
+
+    app: ASGIApp
+    dispatcher: Dispatcher
+    live: Live
+    facts: Facts
+
+
+def herd_version() -> str:
+    try:
+        return version("herd-router")
+    except PackageNotFoundError:
+        return "0.0.0"
+
+
+async def create_router(settings: Settings, store: Store, key: AdminKey, addresses: Callable[[], list[str]]) -> Router:
+    """Join the rooms. The database is migrated and open; nothing runs before the application's lifespan begins."""
+    modalities = discover()
+    fleet_id, first_start = await _identity(store)
+    facts = Facts(fleet_id=fleet_id, version=herd_version())
+    registry = Registry(timeout_s=settings.heartbeat.heartbeat_timeout, offline_s=settings.heartbeat.heartbeat_offline)
+    latency = Latency()
+    for sample in await queries.latency_samples(store):
+        latency.observe(sample.node_id, sample.model, sample.latency_s)
+    court = Court(
+        registry=registry, latency=latency, chains=_chains(settings, modalities), catalog=_catalog(modalities)
+    )
+    nodes = NodeClient(
+        registry=registry,
+        connect_timeout_s=settings.queue.connect_timeout,
+        allowed=_listed(settings.server.engine_hosts),
+    )
+    writer = TraceWriter(store)
+    ledger = Ledger(latency=latency, put=writer.put, clock=time.monotonic, wall=time.time)
+    dispatcher = Dispatcher(
+        court=court, registry=registry, nodes=nodes, ledger=ledger, limits=settings.queue, clock=time.monotonic
+    )
+    admission = Admission(
+        await store.nodes(),
+        join=settings.server.join,
+        first_start=first_start,
+        new_token=lambda: secrets.token_urlsafe(32),
+    )
+    intake = Intake(
+        admission=admission,
+        registry=registry,
+        dispatcher=dispatcher,
+        store=store,
+        fleet_id=fleet_id,
+        interval_s=settings.heartbeat.heartbeat_interval,
+    )
+    viewer = Viewer(registry=registry, court=court, latency=latency, admission=admission, ledger=ledger)
+
+    def take_snapshot() -> FleetSnapshot:
+        return viewer.take(time.monotonic(), time.time(), reaped=dispatcher.reaped, dropped=writer.dropped)
+
+    live = Live(take_snapshot, store)
+    things: dict[str, Any] = {
+        "dispatcher": dispatcher, "court": court, "intake": intake, "inventory": Inventory(registry, nodes),
+        "store": store, "facts": facts, "server": settings.server, "admin_key": key, "take_snapshot": take_snapshot,
+        "live": live,
+    }  # fmt: skip
+    app = Litestar(
+        route_handlers=[
+            Heartbeats, Status, Models, Operators, *routers(),
+            *(controller for modality in modalities for controller in modality.controllers),
+        ],
+        dependencies={**_provided(things), "admin": Provide(require_admin, sync_to_thread=False)},
+        exception_handlers=HANDLERS,
+        lifespan=[
+            lifespan(
+                settings=settings, store=store, writer=writer, registry=registry, dispatcher=dispatcher,
+                intake=intake, nodes=nodes, live=live,
+                advertiser=_advertiser(settings, facts, addresses) if settings.server.mdns else None,
+            )
+        ],
+        openapi_config=OpenAPIConfig(
+            title="Herd", version=facts.version, path="/schema", render_plugins=[JsonRenderPlugin()]
+        ),
+        template_config=template_config(),
+        request_max_body_size=CONTROL_BODY_MOST,
+        logging_config=None,
+    )  # fmt: skip
+    server = settings.server
+    gate = Gate(app, key=key, hosts=_listed(server.hosts), origins=_listed(server.origins))
+    return Router(app=gate, dispatcher=dispatcher, live=live, facts=facts)
+
+
+def _chains(settings: Settings, modalities: tuple[Modality, ...]) -> dict[str, Chain]:
+    """The policy of each modality that has one, with the weights that settings changed."""
+    changed = knobs(settings.score)
+    return {
+        modality.name: Chain(tune(modality.policy, changed) if modality.name == "llm" else modality.policy)
+        for modality in modalities
+        if modality.policy is not None
+    }
+
+
+def _catalog(modalities: tuple[Modality, ...]) -> Catalog:
+    return next((modality.catalog for modality in modalities if modality.name == "llm"), Catalog.empty())
+
+
+def _provided(things: Mapping[str, Any]) -> dict[str, Provide]:
+    return {name: Provide(_always(thing), sync_to_thread=False, use_cache=True) for name, thing in things.items()}
+
+
+def _always(thing: Any) -> Callable[[], Any]:
+    """A provider of this very object (a lambda's default argument would be taken for a dependency)."""
+
+    def provide() -> Any:
+        return thing
+
+    return provide
+
+
+async def _identity(store: Store) -> tuple[str, float]:
+    """The fleet's id and the moment of its first ever start; both are made once and kept."""
+    kept = {(record.section, record.key): record.value for record in await store.settings()}
+    fleet_id, first = kept.get(("fleet", "id")), kept.get(("fleet", "first_start"))
+    now = time.time()
+    if not isinstance(fleet_id, str):
+        fleet_id = secrets.token_hex(8)
+        await store.put_setting(SettingRecord(section="fleet", key="id", value=fleet_id, changed_at=now))
+    if not isinstance(first, int | float):
+        first = now
+        await store.put_setting(SettingRecord(section="fleet", key="first_start", value=first, changed_at=now))
+    return fleet_id, float(first)
+
+
+def _advertiser(settings: Settings, facts: Facts, addresses: Callable[[], list[str]]) -> Advertiser:
+    server = settings.server
+    return Advertiser(
+        service_type=server.mdns_service_type,
+        name=server.mdns_service_name,
+        port=server.port,
+        fleet_id=facts.fleet_id,
+        version=facts.version,
+        interfaces=_listed(server.mdns_interfaces),
+        addresses=addresses,
+    )
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -1,0 +1,172 @@
+"""Between the client and the dispatcher: body in, reply out, the client watched all the time. Knows no dialect.
+
+A handler returns a ``Corridor``; the framework then calls it as an ASGI application, so it owns ``receive`` and
+``send``. From the moment the body is read, a second task waits for the client to leave and cancels the work when it
+does: while the job waits for a slot, while the model loads, before the first byte and in the middle of a stream.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Scope, Send
+
+from app.errors import EngineRejected, HerdError, HoldTimeout, RequestError, TooLarge
+from app.fleet.dispatcher import Dispatcher
+from app.fleet.job import Job
+from app.fleet.reply import Reply
+
+MakeJob = Callable[[bytes], Job]
+ErrorBody = Callable[[HerdError], bytes]
+
+
+class ClientLeft(Exception):
+    """The client closed its connection before its body was read."""
+
+
+class Corridor(ASGIResponse):
+    """One inference request from its body to the last byte of its answer.
+
+    ``make_job`` reads the body and may raise a ``RequestError``; ``error_body`` renders an error in the caller's
+    dialect for the time before there is a job.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, make_job: MakeJob, error_body: ErrorBody, *, body_max: int) -> None:
+        super().__init__()
+        self._dispatcher = dispatcher
+        self._make_job = make_job
+        self._error_body = error_body
+        self._body_max = body_max
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        error_body = self._error_body
+        try:
+            job = self._make_job(await read_body(scope, receive, self._body_max))
+        except ClientLeft:
+            return
+        except HerdError as error:
+            await send_error(send, error, error_body(error))
+            return
+        await self._answer(job, receive, send)
+
+    async def _answer(self, job: Job, receive: Receive, send: Send) -> None:
+        """Dispatch and relay; the watcher cancels this very task when the client leaves."""
+        work = asyncio.current_task()
+        assert work is not None
+        gone = False
+
+        async def watch() -> None:
+            nonlocal gone
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            gone = True
+            work.cancel()
+
+        watcher = asyncio.create_task(watch(), name="client.watch")
+        try:
+            await self._relay(job, send)
+        except asyncio.CancelledError:
+            if not gone:
+                raise
+            work.uncancel()
+        finally:
+            watcher.cancel()
+
+    async def _relay(self, job: Job, send: Send) -> None:
+        try:
+            reply = await self._dispatcher.dispatch(job)
+        except EngineRejected as error:
+            await send_error(send, error, error.body if _same_dialect(job, error) else job.error_body(error))
+            return
+        except HerdError as error:
+            await send_error(send, error, job.error_body(error))
+            return
+        try:
+            if reply.whole:
+                await send(_start(200, headers(reply, len(reply.first))))
+                await send({"type": "http.response.body", "body": reply.first, "more_body": False})
+                return
+            await send(_start(200, headers(reply)))
+            await send({"type": "http.response.body", "body": reply.first, "more_body": True})
+            while piece := await reply.next():
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            reply.client_left()
+
+
+async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
+    """The whole body; ``TooLarge`` before it is read where its length is announced."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit() and int(value) > most:
+            raise TooLarge(f"the body is larger than {most} bytes")
+    message: Any = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientLeft
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body", False):
+        return body
+    pieces, size = [body], len(body)
+    while message.get("more_body", False):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        if size > most:
+            raise TooLarge(f"the body is larger than {most} bytes")
+    return b"".join(pieces)
+
+
+def headers(reply: Reply, length: int | None = None) -> list[tuple[bytes, bytes]]:
+    """What is true by now: who served, with which score, after how many retries, with which model."""
+    route = reply.route
+    lines = [
+        (b"content-type", reply.content_type.encode("latin-1", "replace")),
+        (b"x-fleet-node", route.node_id.encode()),
+        (b"x-fleet-score", str(int(route.score)).encode()),
+        (b"x-request-id", reply.job.id.encode()),
+    ]
+    if length is not None:
+        lines.append((b"content-length", str(length).encode()))
+    else:
+        lines.append((b"cache-control", b"no-cache"))
+    if reply.retries:
+        lines.append((b"x-fleet-retries", str(reply.retries).encode()))
+    if route.how != "asked":
+        lines.append((b"x-fleet-fallback", header_value(route.model.name)))
+    if route.points.get("context_fit", 0.0) < 0:
+        overflow = f"estimated_tokens={reply.job.demand.prompt_tokens}; context_length={route.model.context_length}"
+        lines.append((b"x-fleet-context-overflow", overflow.encode()))
+    return lines
+
+
+def header_value(text: str) -> bytes:
+    """Text as a header may carry it: printable ASCII as it is, everything else percent-encoded."""
+    return quote(text, safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~").encode("ascii")
+
+
+async def send_error(send: Send, error: HerdError, body: bytes) -> None:
+    lines = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if error.retry_after_s is not None:
+        lines.append((b"retry-after", str(max(1, int(error.retry_after_s))).encode()))
+    elif isinstance(error, HoldTimeout):
+        lines.append((b"retry-after", b"5"))
+    if isinstance(error, RequestError) and error.status == 413:
+        lines.append((b"connection", b"close"))
+    await send(_start(error.status, lines))
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _same_dialect(job: Job, error: EngineRejected) -> bool:
+    """Whether the engine's own words may go on as they are: JSON of a body in the client's dialect."""
+    if not error.body or "json" not in error.content_type:
+        return False
+    says_object = b'"error":{' in error.body.replace(b" ", b"")[:200]
+    return says_object == (job.dialect == "openai")
+
+
+def _start(status: int, lines: list[tuple[bytes, bytes]]) -> Any:
+    return {"type": "http.response.start", "status": status, "headers": lines}

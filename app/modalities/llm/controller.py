@@ -1,0 +1,57 @@
+"""The doors of llm: chat and completion in Ollama's and OpenAI's dialect. Knows no engine and no node."""
+
+import secrets
+import time
+from collections.abc import Callable
+
+from litestar import Controller, Request, post
+from litestar.datastructures import State
+from litestar.di import NamedDependency
+
+from app.errors import HerdError
+from app.fleet.dispatcher import Dispatcher
+from app.fleet.job import Job
+from app.modalities.http import Corridor
+from app.modalities.llm import adapter
+from app.modalities.llm.dialects import ollama, openai
+from app.settings.schema import Server
+
+
+class Chat(Controller):
+    @post(
+        ["/api/chat", "/api/generate", "/v1/chat/completions", "/v1/completions"],
+        status_code=200,
+        summary="Chat or complete, on the best node",
+    )
+    async def ask(
+        self,
+        request: Request[None, None, State],
+        dispatcher: NamedDependency[Dispatcher],
+        server: NamedDependency[Server],
+    ) -> Corridor:
+        endpoint = request.scope["path"]
+        return Corridor(dispatcher, _reader(request, endpoint), _errors(endpoint), body_max=server.body_max_bytes)
+
+
+def _reader(request: Request[None, None, State], endpoint: str) -> Callable[[bytes], Job]:
+    """What makes a job of the body, with what the request's head says about the client."""
+    heads = request.headers
+    client = request.scope.get("client")
+
+    def job(body: bytes) -> Job:
+        return adapter.job(
+            endpoint,
+            body,
+            request_id=secrets.token_hex(8),
+            client=client[0] if client else "",
+            user_agent=heads.get("user-agent", "")[:200],
+            tag_header=heads.get("x-herd-tags", ""),
+            clock=time.time,
+            timer=time.monotonic,
+        )
+
+    return job
+
+
+def _errors(endpoint: str) -> Callable[[HerdError], bytes]:
+    return openai.error_body if endpoint.startswith("/v1/") else ollama.error_body

@@ -1,0 +1,131 @@
+"""Serves the router until it is told to stop: socket, server, banner, an orderly end. Knows no endpoint."""
+
+import asyncio
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from app.api.trust import AdminKey
+from app.banner import banner
+from app.main import Router, create_router
+from app.settings.schema import Settings
+from app.store.store import Store
+from node.machine.addresses import lan_addresses
+
+LAST_WORDS_S = 1.0
+"""Seconds between the end of the drain and the end of the server: for the error records of cut streams."""
+KEEP_ALIVE_S = 75
+"""Longer than the pools of common clients keep a connection, so that it is not closed under a new request."""
+
+
+class PortTaken(Exception):
+    """Somebody else listens there already."""
+
+
+class HerdServer(uvicorn.Server):
+    """Lets what runs finish: at the first signal pages' streams end and new work is refused, at the second all ends."""
+
+    def __init__(self, config: uvicorn.Config, router: Router, drain_s: float) -> None:
+        super().__init__(config)
+        self._router = router
+        self._drain_s = drain_s
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if not self.should_exit:
+            self._router.dispatcher.closing = True
+            self._router.live.stop()
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._drain_s, self._router.dispatcher.cut_all)
+        super().handle_exit(sig, frame)
+
+
+def serve(settings: Settings, sources: Mapping[str, str] | None = None) -> None:
+    """Run the router in the foreground. The database is migrated, the log configured. Exits with a sentence on failure."""
+    del sources  # which hand set what: shown by the settings page
+    try:
+        listener = listen(settings.server.host, settings.server.port)
+    except PortTaken as taken:
+        sys.exit(f"herd: {taken}")
+    port = listener.getsockname()[1]
+    settings = replace(settings, server=replace(settings.server, port=port))
+    token = admin_token(settings.data_dir)
+    run_loop(_serve(settings, listener, token))
+
+
+async def _serve(settings: Settings, listener: socket.socket, token: str) -> None:
+    store = await Store.open(settings.data_dir)
+    router = await create_router(settings, store, AdminKey(token), lan_addresses)
+    config = uvicorn.Config(
+        router.app,  # type: ignore[arg-type]  # Litestar's and uvicorn's words for one protocol differ
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=int(settings.queue.drain_timeout + LAST_WORDS_S + 1),
+        h11_max_incomplete_event_size=32 * 1024,
+    )
+    shown = banner(
+        settings,
+        addresses=lan_addresses(),
+        admin_token=token,
+        version=router.facts.version,
+        fleet_id=router.facts.fleet_id,
+    )
+    print(shown, flush=True)  # noqa: T201 - the terminal is where a person looks for it
+    await HerdServer(config, router, settings.queue.drain_timeout).serve(sockets=[listener])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """The listening socket. Raises ``PortTaken`` with a sentence for people."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    if os.name != "nt":
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise PortTaken(f"cannot listen on {host}:{port}: {error.strerror or error}. Try --port.") from error
+    listener.set_inheritable(False)
+    return listener
+
+
+def admin_token(data_dir: Path) -> str:
+    """The token in ``<data_dir>/admin-token``, made at the first start; readable by its owner only."""
+    path = data_dir / "admin-token"
+    try:
+        token = path.read_text("utf-8").strip()
+    except FileNotFoundError:
+        token = ""
+    if not token:
+        token = secrets.token_urlsafe(32)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(token + "\n")
+    return token
+
+
+def run_loop(work: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(work)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 - not on every system
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
