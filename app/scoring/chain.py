@@ -50,7 +50,7 @@ class Chain:
             opinion = score(demand, candidate)
             if not -1.0 <= opinion <= 1.0:
                 opinion = _bounded(opinion)
-            worth = weight * opinion
+            worth = weight * opinion + 0.0  # -0.0 becomes 0.0: nobody lost nothing
             points[name] = worth
             total += worth
         return Scored(candidate=candidate, total=total, points=points)

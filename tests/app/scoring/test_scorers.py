@@ -5,6 +5,8 @@ from builders import candidate, demand
 from msgspec import ValidationError, convert
 from msgspec.structs import replace
 
+from app.scoring.chain import Chain
+from app.scoring.policy import Policy
 from app.scoring.scorers import Availability, ContextFit, Latency, MemoryFit, QueueDepth, RoleAffinity, Thermal
 
 
@@ -37,6 +39,12 @@ def test_correction_work_for_the_nodes_other_models_counts_as_queue() -> None:
     busy = candidate(running=1, waiting=1, others=2)
     assert QueueDepth(weight=30).score(demand(), busy) == pytest.approx(-0.8)
     assert QueueDepth(weight=30, node_wide=False).score(demand(), busy) == pytest.approx(-0.4)
+
+
+def test_an_empty_queue_costs_nothing_and_is_shown_without_a_minus() -> None:
+    policy = Policy(name="x", score=(QueueDepth(weight=30), Latency(weight=25)))
+    (only,) = Chain(policy).rank(demand(), [candidate()]).scored
+    assert [str(points) for points in only.points.values()] == ["0.0", "0.0"]
 
 
 def test_the_queue_depth_penalty_has_a_floor_so_that_no_node_is_starved() -> None:

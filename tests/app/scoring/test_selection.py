@@ -1,0 +1,134 @@
+"""The choice among models, branch by branch of its tree. Knows no queue."""
+
+from pathlib import Path
+from typing import Any
+
+from builders import candidate, demand
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from strategies import fleets
+
+from app.scoring.chain import Chain
+from app.scoring.policy import load
+from app.scoring.selection import choose
+from app.scoring.types import Absent, Candidate, Held, Placed
+
+CHAIN = Chain(load((Path(__file__).parents[3] / "app" / "modalities" / "llm" / "policy.toml").read_text()))
+ASKED, BACKUP, LAST, OTHER = "llama3.3:70b", "qwen3:32b", "qwen3:8b", "gemma3:27b"
+
+
+def on(node_id: str, name: str, **more: Any) -> Candidate:
+    return candidate(node_id, name, category="general", **more)
+
+
+def test_1_a_loaded_candidate_of_the_asked_model_serves() -> None:
+    asked = {ASKED: [on("a", ASKED), on("b", ASKED, loaded=True)]}
+    verdict = choose(CHAIN, demand(ASKED, BACKUP), asked | {BACKUP: [on("c", BACKUP, loaded=True)]})
+    assert isinstance(verdict, Placed)
+    assert (verdict.how, verdict.model) == ("asked", ASKED)
+    assert [scored.candidate.node_id for scored in verdict.ranking.scored] == ["b", "a"]
+
+
+def test_2_a_loaded_model_of_the_same_category_stands_in_for_a_cold_one() -> None:
+    wanting = demand(ASKED, category="general", substitutes=True)
+    verdict = choose(CHAIN, wanting, {ASKED: [on("a", ASKED)]}, [on("b", OTHER, loaded=True)])
+    assert isinstance(verdict, Placed)
+    assert (verdict.how, verdict.model) == ("substitute", OTHER)
+
+
+def test_2_no_substitute_while_the_asked_model_is_loaded_somewhere() -> None:
+    wanting = demand(ASKED, category="general", substitutes=True)
+    asked = {ASKED: [on("a", ASKED, loaded=True, waiting=30, p75_s=100.0)]}
+    verdict = choose(CHAIN, wanting, asked, [on("b", OTHER, loaded=True)])
+    assert isinstance(verdict, Placed)
+    assert verdict.how == "asked"
+
+
+def stands_in(substitute: Candidate, **wanting: Any) -> bool:
+    facts = {"category": "general", "substitutes": True, **wanting}
+    verdict = choose(CHAIN, demand(ASKED, **facts), {ASKED: [on("a", ASKED, capabilities=("vision",))]}, [substitute])
+    assert isinstance(verdict, Placed)
+    return verdict.how == "substitute"
+
+
+def test_2_a_substitute_must_be_allowed_loaded_of_the_category_and_able() -> None:
+    fit = on("b", OTHER, loaded=True, context=8192, capabilities=("completion", "vision"))
+    assert stands_in(fit)
+    assert stands_in(fit, needs=("vision",), context_needed=8192)
+    assert not stands_in(fit, substitutes=False)
+    assert not stands_in(fit, category="")
+    assert not stands_in(fit, context_needed=8193)
+    assert not stands_in(fit, prompt_tokens=9000)
+    assert not stands_in(replace(fit, category="coding"))
+    assert not stands_in(on("b", OTHER, loaded=False))
+    assert not stands_in(on("b", OTHER, loaded=True), needs=("vision",))
+    assert not stands_in(replace(fit, draining=True))
+    assert not stands_in(replace(fit, model=replace(fit.model, modality="embed")))
+
+
+def test_2_a_model_that_the_client_named_is_no_substitute() -> None:
+    assert not stands_in(on("b", "Llama3.3:70B", loaded=True))
+
+
+def test_3_without_a_substitute_the_asked_model_is_loaded() -> None:
+    verdict = choose(CHAIN, demand(ASKED, category="general", substitutes=True), {ASKED: [on("a", ASKED)]}, [])
+    assert isinstance(verdict, Placed)
+    assert (verdict.how, verdict.model) == ("asked", ASKED)
+
+
+def test_3_a_loaded_fallback_does_not_go_before_the_asked_model() -> None:
+    asked = {ASKED: [on("a", ASKED)], BACKUP: [on("b", BACKUP, loaded=True)]}
+    verdict = choose(CHAIN, demand(ASKED, BACKUP), asked)
+    assert isinstance(verdict, Placed)
+    assert verdict.how == "asked"
+
+
+def test_4_fallbacks_are_tried_in_the_clients_order() -> None:
+    known = {
+        ASKED: [on("a", ASKED, status="offline")],
+        BACKUP: [on("b", BACKUP)],
+        LAST: [on("c", LAST, loaded=True)],
+    }
+    verdict = choose(CHAIN, demand(ASKED, BACKUP, LAST), known)
+    assert isinstance(verdict, Placed)
+    assert (verdict.how, verdict.model) == ("fallback", BACKUP)
+    verdict = choose(CHAIN, demand(ASKED, LAST, BACKUP), known)
+    assert isinstance(verdict, Placed)
+    assert verdict.model == LAST
+
+
+def test_4_a_fallback_serves_when_nobody_has_the_asked_model() -> None:
+    verdict = choose(CHAIN, demand(ASKED, BACKUP), {ASKED: [], BACKUP: [on("b", BACKUP)]})
+    assert isinstance(verdict, Placed)
+    assert verdict.how == "fallback"
+
+
+def test_5_a_known_model_with_nobody_to_serve_it_is_held_with_all_the_reasons() -> None:
+    known = {ASKED: [on("a", ASKED, status="offline")], BACKUP: [on("b", BACKUP, draining=True)]}
+    verdict = choose(CHAIN, demand(ASKED, BACKUP), known, [on("c", OTHER, loaded=True)])
+    assert isinstance(verdict, Held)
+    assert [(one.node_id, one.filter) for one in verdict.ranking.refused] == [("a", "online"), ("b", "online")]
+
+
+def test_5_a_model_that_no_node_has_is_absent() -> None:
+    verdict = choose(CHAIN, demand(ASKED, BACKUP), {ASKED: []}, [on("c", OTHER, loaded=True)])
+    assert verdict == Absent(models=(ASKED, BACKUP))
+
+
+@settings(max_examples=80)
+@given(asked=fleets, backup=fleets, others=fleets, allowed=st.booleans())
+def test_a_verdict_never_names_somebody_a_filter_refuses(
+    asked: list[Candidate], backup: list[Candidate], others: list[Candidate], allowed: bool
+) -> None:
+    wanting = demand(ASKED, BACKUP, category="general", substitutes=allowed)
+    verdict = choose(CHAIN, wanting, {ASKED: asked, BACKUP: backup}, others)
+    if isinstance(verdict, Absent):
+        assert not asked
+        assert not backup
+    elif isinstance(verdict, Held):
+        assert len(verdict.ranking.refused) == len(asked) + len(backup) > 0
+    else:
+        first = verdict.ranking.scored[0].candidate
+        assert all(part.refuse(wanting, first) is None for part in CHAIN.policy.filter)
+        assert allowed or verdict.how != "substitute"
