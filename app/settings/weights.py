@@ -56,4 +56,5 @@ def _thermal(loaded: float, warm: float, cold: float) -> dict[str, float]:
 def _queue_depth(most: float, each: float) -> dict[str, float]:
     if most <= 0:
         return {"queue_depth.weight": most}
-    return {"queue_depth.weight": most, "queue_depth.per_request": each / most}
+    # From one request on all is lost when each costs the most; the cap keeps the quotient a number.
+    return {"queue_depth.weight": most, "queue_depth.per_request": min(1.0, each / most)}

@@ -76,3 +76,8 @@ def test_a_negative_weight_is_refused_and_named() -> None:
 def test_a_signal_may_be_switched_off() -> None:
     score = Score(score_model_hot=0, score_model_warm=0, score_model_cold=0, score_queue_depth_max_penalty=0)
     assert all(one["thermal"] == one["queue_depth"] == 0 for one in points(score).values())
+
+
+def test_a_request_that_costs_more_than_the_most_costs_the_most() -> None:
+    score = Score(score_queue_depth_max_penalty=5e-324, score_queue_depth_penalty_per=1e9)
+    assert points(score, [candidate("one", waiting=1)])["one"]["queue_depth"] == -5e-324
