@@ -1,0 +1,215 @@
+"""A node as its card shows it: state in a word, gauges, engines, models in memory. Pure; knows no HTML and no clock."""
+
+import shlex
+
+import msgspec
+
+from app.fleet.snapshot import LineView, NodeView
+from app.web.view import dom_key, seconds, size, tokens
+from node.wire import Capacity, EngineReport, Machine, ModelReport, model_key
+
+STATE_WORDS = {
+    "online": "Online",
+    "degraded": "Degraded",
+    "offline": "Offline",
+    "draining": "Draining",
+    "waiting": "Waiting for approval",
+}
+PRESSURE_WORDS = {"warn": "Memory pressure", "critical": "Critical memory pressure"}
+MODALITY_ICONS = {"llm": "message-square", "image": "image", "stt": "mic", "embed": "braces"}
+MODE_WORDS = {"full": "Full", "learned": "Learned", "paused": "Paused by its owner", "bootstrap": "Still learning"}
+PIPS_AT_MOST = 12
+
+
+class Gauge(msgspec.Struct, frozen=True, kw_only=True):
+    """``share`` is 0 to 1; ``text`` says it with its unit."""
+
+    label: str
+    share: float
+    text: str
+    icon: str = ""
+
+
+class Slots(msgspec.Struct, frozen=True, kw_only=True):
+    """``pips`` tells each slot, busy first; empty when there are too many to draw."""
+
+    busy: int
+    total: int
+    pips: tuple[bool, ...] = ()
+
+
+class Chip(msgspec.Struct, frozen=True, kw_only=True):
+    """One model in memory. ``facts`` are size, quantisation and context, as far as the engine told them."""
+
+    name: str
+    icon: str
+    modality: str
+    facts: tuple[str, ...]
+    slots: Slots
+    waiting: int = 0
+
+
+class EngineCard(msgspec.Struct, frozen=True, kw_only=True):
+    """``stale``: the engine is down and its models are those it had last."""
+
+    name: str
+    title: str
+    healthy: bool
+    stale: bool
+    error: str
+    loaded: tuple[Chip, ...]
+    stored: tuple[str, ...]
+
+
+class CapacityCard(msgspec.Struct, frozen=True, kw_only=True):
+    word: str
+    gauge: Gauge
+    ceiling: str
+    reason: str
+
+
+class NodeCard(msgspec.Struct, frozen=True, kw_only=True):
+    """``state`` is a key of STATE_WORDS; ``alarm`` is set by real memory pressure, never by a full memory."""
+
+    key: str
+    name: str
+    state: str
+    word: str
+    note: str
+    address: str
+    version: str
+    about: str
+    running: int
+    waiting: int
+    alarm: str
+    alarm_word: str
+    link_failures: int
+    gauges: tuple[Gauge, ...]
+    engines: tuple[EngineCard, ...]
+    capacity: CapacityCard | None
+    approve: str
+
+
+def node_card(node: NodeView, lines: tuple[LineView, ...]) -> NodeCard:
+    state = _state(node)
+    live = state in {"online", "degraded", "draining"}
+    alarm = node.machine.pressure if live and node.machine.pressure in PRESSURE_WORDS else ""
+    by_model = {model_key(line.model): line for line in lines if line.node_id == node.node_id}
+    return NodeCard(
+        key=f"node-{dom_key(node.node_id)}",
+        name=node.node_id,
+        state=state,
+        word=STATE_WORDS[state],
+        note=_note(node, state),
+        address=node.address,
+        version=node.version,
+        about=_about(node.machine),
+        running=node.running,
+        waiting=node.waiting,
+        alarm=alarm,
+        alarm_word=PRESSURE_WORDS.get(alarm, ""),
+        link_failures=node.link_failures,
+        gauges=_gauges(node.machine) if live else (),
+        engines=tuple(_engine(engine, by_model) for engine in node.engines),
+        capacity=_capacity(node.capacity) if node.capacity is not None and live else None,
+        approve=f"herd approve {shlex.quote(node.node_id)}" if state == "waiting" else "",
+    )
+
+
+def _state(node: NodeView) -> str:
+    if node.waiting_approval:
+        return "waiting"
+    if node.draining and node.status != "offline":
+        return "draining"
+    return node.status
+
+
+def _note(node: NodeView, state: str) -> str:
+    """The age of the last heartbeat matters only once it is late; it is coarse so that a card does not flicker."""
+    if state not in {"degraded", "offline"}:
+        return ""
+    age = node.seen_s_ago
+    coarse = age if age < 60 else age // 60 * 60
+    return f"last heartbeat {seconds(coarse)} ago"
+
+
+def _about(machine: Machine) -> str:
+    parts = [machine.chip, *(gpu.name for gpu in machine.gpus if gpu.name != machine.chip)]
+    if machine.memory_total_bytes:
+        parts += [f"{machine.cores} cores" if machine.cores != 1 else "1 core"]
+    if machine.os != "unknown":
+        parts += [f"{machine.os} {machine.arch}" if machine.arch != "unknown" else machine.os]
+    return " · ".join(part for part in parts if part)
+
+
+def _gauges(machine: Machine) -> tuple[Gauge, ...]:
+    if not machine.memory_total_bytes:
+        return ()
+    used = max(0, machine.memory_total_bytes - machine.memory_available_bytes)
+    gauges = [
+        Gauge(label="CPU", share=share(machine.cpu_percent, 100), text=f"{machine.cpu_percent:.0f} %", icon="cpu"),
+        _memory_gauge("Memory", used, machine.memory_total_bytes, "memory-stick"),
+    ]
+    for gpu in machine.gpus:
+        if gpu.memory_total_bytes:
+            taken = max(0, gpu.memory_total_bytes - gpu.memory_free_bytes)
+            gauges.append(_memory_gauge("GPU memory", taken, gpu.memory_total_bytes, "gpu"))
+    return tuple(gauges)
+
+
+def _memory_gauge(label: str, used: int, total: int, icon: str) -> Gauge:
+    return Gauge(label=label, share=share(used, total), text=f"{size(used)} of {size(total)}", icon=icon)
+
+
+def share(part: float, whole: float) -> float:
+    """Part of the whole, 0 to 1, in steps of half a percent: what an eye cannot see need not be sent."""
+    return round(min(1.0, max(0.0, part / whole)) * 200) / 200 if whole > 0 else 0.0
+
+
+def _engine(engine: EngineReport, lines: dict[str, LineView]) -> EngineCard:
+    kind = engine.kind or engine.name
+    title = f"{engine.name} ({kind})" if engine.name != kind else kind
+    stale = engine.stale or not engine.healthy
+    return EngineCard(
+        name=engine.name,
+        title=f"{title} {engine.version}".strip(),
+        healthy=engine.healthy,
+        stale=stale,
+        error=engine.error,
+        loaded=tuple(_chip(model, lines.get(model_key(model.name))) for model in engine.models if model.loaded),
+        stored=tuple(sorted(model.name for model in engine.models if not model.loaded)),
+    )
+
+
+def _chip(model: ModelReport, line: LineView | None) -> Chip:
+    weight = model.resident_bytes if model.resident_bytes is not None else model.size_bytes
+    facts = [
+        model.parameters,
+        model.quantization,
+        size(weight) if weight else "",
+        f"{tokens(model.context_length)} context" if model.context_length else "",
+    ]
+    return Chip(
+        name=model.name,
+        icon=MODALITY_ICONS.get(model.modality, "box"),
+        modality=model.modality,
+        facts=tuple(fact for fact in facts if fact),
+        slots=slots(line.running if line else 0, line.slots if line else model.slots),
+        waiting=line.waiting if line else 0,
+    )
+
+
+def slots(busy: int, total: int) -> Slots:
+    total = max(total, 1)
+    pips = tuple(place < busy for place in range(total)) if total <= PIPS_AT_MOST else ()
+    return Slots(busy=busy, total=total, pips=pips)
+
+
+def _capacity(capacity: Capacity) -> CapacityCard:
+    part = share(capacity.availability, 1)
+    return CapacityCard(
+        word=MODE_WORDS.get(capacity.mode, capacity.mode),
+        gauge=Gauge(label="Left to the fleet", share=part, text=f"{part * 100:.0f} %", icon="clock"),
+        ceiling=f"up to {size(capacity.ceiling_bytes)}" if capacity.ceiling_bytes else "",
+        reason=capacity.reason.replace("_", " "),
+    )

@@ -1,0 +1,44 @@
+"""The web door as a whole: PAGES (the navigation, in order), and what ``app/main.py`` mounts. Knows no page's content.
+
+``main`` needs from here: ``routers(live)`` as route handlers and ``template_config()`` as the app's ``template_config``.
+It makes the ``Live`` with ``live(take_snapshot, take_traces)``, starts ``Live.run()`` in its task group and calls
+``Live.stop()`` before the server waits for its connections to end.
+"""
+
+from litestar import Router
+from litestar.di import Provide
+from litestar.plugins.jinja import JinjaTemplateEngine
+from litestar.template import TemplateConfig
+
+from app.web import assets, view
+from app.web.controller import OVERVIEW, OverviewController
+from app.web.live import Live, TakeSnapshot, TakeTraces
+from app.web.view import NavItem
+
+PAGES = (OVERVIEW,)
+
+
+def live(take_snapshot: TakeSnapshot, take_traces: TakeTraces) -> Live:
+    """``take_traces`` gives the last requests, newest first; it is asked once a second while somebody watches."""
+    return Live(take_snapshot, take_traces, view.environment())
+
+
+def routers(live: Live) -> list[Router]:
+    """Everything below ``/dashboard`` that is a page or belongs to one, ``/static`` and ``/favicon.ico``."""
+
+    def the_live() -> Live:
+        return live
+
+    def the_nav() -> tuple[NavItem, ...]:
+        return PAGES
+
+    pages = Router(
+        "/",
+        route_handlers=[OverviewController],
+        dependencies={"live": Provide(the_live, sync_to_thread=False), "nav": Provide(the_nav, sync_to_thread=False)},
+    )
+    return [pages, assets.router()]
+
+
+def template_config() -> TemplateConfig[JinjaTemplateEngine]:
+    return view.template_config()

@@ -1,0 +1,86 @@
+// Keeps the live regions of a page as the router sees them. Only what changed comes over the wire, and only what
+// differs is touched: an opened row stays open, focus and selection stay where they are.
+"use strict";
+(() => {
+  const main = document.querySelector("[data-events]");
+  const status = document.querySelector("[data-live]");
+  const parser = new DOMParser();
+  const KEPT = new Set(["open", "disabled"]); // what a person did, the server does not know
+  const SILENCE_MS = 40000;
+
+  function localise(root) {
+    for (const place of root.querySelectorAll("[data-origin]")) place.textContent = location.origin;
+    for (const time of root.querySelectorAll("time[datetime]")) {
+      const when = new Date(time.dateTime);
+      if (Number.isNaN(when.getTime())) continue;
+      const today = when.toDateString() === new Date().toDateString();
+      time.textContent = today
+        ? when.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" })
+        : when.toLocaleString([], { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+      time.title = when.toLocaleString([], { dateStyle: "full", timeStyle: "long" });
+    }
+  }
+
+  function morph(old, next) {
+    if (old.nodeType !== next.nodeType || old.nodeName !== next.nodeName || old.id !== next.id) {
+      old.replaceWith(next);
+      return;
+    }
+    if (old.nodeType !== Node.ELEMENT_NODE) {
+      if (old.nodeValue !== next.nodeValue) old.nodeValue = next.nodeValue;
+      return;
+    }
+    for (const { name, value } of next.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    for (const { name } of [...old.attributes]) if (!next.hasAttribute(name) && !KEPT.has(name)) old.removeAttribute(name);
+    const mine = [...old.childNodes];
+    const theirs = [...next.childNodes];
+    theirs.forEach((node, place) => (place < mine.length ? morph(mine[place], node) : old.append(node)));
+    mine.slice(theirs.length).forEach((node) => node.remove());
+  }
+
+  const inUse = (part) => part.contains(document.activeElement) || part.querySelector(":scope > details[open]");
+
+  function apply(regions) {
+    for (const [name, { parts = {}, order }] of Object.entries(regions)) {
+      const region = document.getElementById(`region-${name}`);
+      if (!region) continue;
+      for (const [id, html] of Object.entries(parts)) {
+        const next = parser.parseFromString(html, "text/html").body.firstElementChild;
+        const old = document.getElementById(id);
+        localise(next);
+        if (old) morph(old, next);
+        else region.append(next);
+      }
+      if (!order) continue;
+      const wanted = new Set(order);
+      for (const part of [...region.children]) if (!wanted.has(part.id) && !inUse(part)) part.remove();
+      let place = region.firstElementChild;
+      for (const part of order.map((id) => document.getElementById(id))) {
+        if (part === place) place = place.nextElementSibling;
+        else if (part) region.insertBefore(part, place);
+      }
+    }
+  }
+
+  let source, timer, last = main?.dataset.after ?? "";
+  const say = (state, word) => Object.assign(status, { textContent: word }).setAttribute("data-live", state);
+  const later = (ms) => { clearTimeout(timer); timer = setTimeout(open, ms); };
+  const close = () => { clearTimeout(timer); source?.close(); };
+
+  function open() {
+    close();
+    source = new EventSource(`${main.dataset.events}?after=${encodeURIComponent(last)}`);
+    later(SILENCE_MS);
+    source.onopen = () => say("on", "Live");
+    source.onmessage = (event) => { last = event.lastEventId; later(SILENCE_MS); apply(JSON.parse(event.data)); };
+    source.addEventListener("beat", () => later(SILENCE_MS));
+    source.onerror = () => { say("lost", "Reconnecting"); later(source.readyState === EventSource.CLOSED ? 3000 : SILENCE_MS); };
+  }
+
+  localise(document);
+  if (!main) return;
+  document.addEventListener("visibilitychange", () => (document.hidden ? (close(), say("off", "Paused")) : open()));
+  window.addEventListener("pagehide", close);
+  window.addEventListener("pageshow", (event) => event.persisted && open());
+  if (!document.hidden) open();
+})();
