@@ -1,0 +1,220 @@
+"""Tickets, leases and slots, without a socket."""
+
+from collections import Counter
+
+from builders import model, node
+from fleet_builders import court, job
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.fleet.queue import Lease, Queue, Ticket, key_of
+from app.scoring.types import Absent, Held, Placed
+
+
+def arrive(queue: Queue, *models: str, now: float = 0.0, request_id: str = "r") -> tuple[Ticket, Lease | None]:
+    ticket = queue.enter(job(*models, request_id=request_id), now)
+    lease = queue.try_now(ticket, now)
+    if lease is None:
+        queue.wait(ticket)
+    return ticket, lease
+
+
+def test_a_free_slot_is_granted_at_once() -> None:
+    bench, *_ = court(node("a", model("m:1", loaded=True)))
+    _, lease = arrive(bench.queue, "m:1")
+    assert lease is not None
+    assert lease.key == ("a", "ollama", "m:1")
+    assert bench.queue.depth == 0
+
+
+def test_twenty_on_one_slot_are_served_one_by_one_in_order_of_arrival() -> None:
+    bench, *_ = court(node("a", model("m:1", loaded=True)))
+    queue = bench.queue
+    arrived = [arrive(queue, "m:1", now=float(n)) for n in range(20)]
+    running = arrived[0][1]
+    assert running is not None
+    assert queue.depth == 19
+    served = [arrived[0][0].id]
+    while running is not None:
+        assert queue.release(running, completed=True)
+        granted = queue.advance(100.0, ("m:1",))
+        assert len(granted) <= 1
+        running = granted[0] if granted else None
+        if running is not None:
+            served.append(running.ticket.id)
+    assert served == [ticket.id for ticket, _ in arrived]
+    assert queue.tallies["a", "ollama", "m:1"].completed == 20
+
+
+def test_closing_a_lease_twice_changes_nothing() -> None:
+    bench, *_ = court(node("a", model("m:1", loaded=True)))
+    _, lease = arrive(bench.queue, "m:1")
+    assert lease is not None
+    assert bench.queue.release(lease, completed=True)
+    assert not bench.queue.release(lease, completed=True)
+    assert bench.queue.running(lease.key) == 0
+    assert bench.queue.tallies[lease.key].completed == 1
+
+
+def test_advancing_twice_without_a_change_grants_nothing_the_second_time() -> None:
+    bench, *_ = court(node("a", model("m:1", loaded=True)))
+    _, lease = arrive(bench.queue, "m:1")
+    arrive(bench.queue, "m:1")
+    assert lease is not None
+    bench.queue.release(lease, completed=True)
+    assert len(bench.queue.advance(1.0)) == 1
+    assert bench.queue.advance(1.0) == []
+
+
+def test_a_model_on_a_node_that_may_not_serve_is_held_and_one_nobody_has_is_absent() -> None:
+    bench, *_ = court(node("a", model("m:1", loaded=True), draining=True))
+    held, lease = arrive(bench.queue, "m:1")
+    assert lease is None
+    assert isinstance(held.verdict, Held)
+    assert held.held_since is not None
+    absent, _ = arrive(bench.queue, "other")
+    assert isinstance(absent.verdict, Absent)
+
+
+def test_a_held_request_is_granted_when_its_node_comes_back() -> None:
+    bench, registry, _ = court(node("a", model("m:1", loaded=True), draining=True))
+    ticket, _ = arrive(bench.queue, "m:1")
+    registry.apply(node("a", model("m:1", loaded=True)), "127.0.0.1", 5.0)
+    [lease] = bench.queue.advance(5.0)
+    assert lease.ticket is ticket
+
+
+def test_a_busy_line_of_one_model_does_not_keep_another_models_requests_waiting() -> None:
+    """The pass over all tickets must not end at the first model that has no slot."""
+    bench, registry, _ = court(node("a", model("m:1", loaded=True), model("m:2", loaded=True)))
+    for _ in range(30):
+        arrive(bench.queue, "m:1")
+    _, running = arrive(bench.queue, "m:2")
+    waiting, _ = arrive(bench.queue, "m:2")
+    assert running is not None
+    bench.queue.release(running, completed=True)
+    registry.apply(node("a", model("m:1", loaded=True), model("m:2", loaded=True)), "127.0.0.1", 1.0)
+    assert [lease.ticket for lease in bench.queue.advance(1.0)] == [waiting]
+
+
+def test_a_node_that_failed_the_request_is_not_asked_again() -> None:
+    bench, *_ = court(node("a", model("m:1", loaded=True)), node("b", model("m:1", loaded=True)))
+    ticket, lease = arrive(bench.queue, "m:1")
+    assert lease is not None
+    bench.queue.release(lease, completed=None)
+    ticket.excluded.add(lease.key[0])
+    again = bench.queue.try_now(ticket, 1.0)
+    assert again is not None
+    assert again.key[0] != lease.key[0]
+
+
+def test_a_request_that_comes_back_from_a_failed_node_keeps_its_place() -> None:
+    bench, *_ = court(node("a", model("m:1", loaded=True)))
+    first, lease = arrive(bench.queue, "m:1")
+    arrive(bench.queue, "m:1")
+    assert lease is not None
+    bench.queue.wait(first)
+    assert bench.queue.tickets()[0] is first
+
+
+def test_two_equal_nodes_share_parallel_requests() -> None:
+    loaded = model("m:1", loaded=True, slots=2)
+    bench, *_ = court(node("a", loaded), node("b", loaded))
+    nodes = Counter(lease.key[0] for _, lease in (arrive(bench.queue, "m:1") for _ in range(4)) if lease)
+    assert nodes == {"a": 2, "b": 2}
+
+
+def test_waiting_requests_count_as_load_where_they_are_planned() -> None:
+    loaded = model("m:1", loaded=True)
+    bench, *_ = court(node("a", loaded), node("b", loaded))
+    for _ in range(6):
+        arrive(bench.queue, "m:1")
+    planned = Counter(ticket.planned[0] for ticket in bench.queue.tickets() if ticket.planned)
+    assert planned == {"a": 2, "b": 2}
+
+
+def test_who_leaves_the_queue_counts_nowhere_any_more() -> None:
+    bench, *_ = court(node("a", model("m:1", loaded=True)))
+    arrive(bench.queue, "m:1")
+    ticket, _ = arrive(bench.queue, "m:1")
+    bench.queue.leave(ticket)
+    bench.queue.leave(ticket)
+    assert bench.queue.depth == 0
+    assert bench.queue.planned(("a", "ollama", "m:1")) == 0
+    assert bench.queue.node_planned("a") == 0
+
+
+MODELS = ("m:1", "m:2")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    slots=st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3)),
+    steps=st.lists(
+        st.tuples(st.sampled_from(["arrive", "finish", "fail", "leave", "advance"]), st.integers(0, 7)), max_size=60
+    ),
+)
+def test_whatever_happens_slots_hold_and_each_ticket_ends_once(
+    slots: tuple[int, int, int], steps: list[tuple[str, int]]
+) -> None:
+    bench, *_ = court(
+        node("a", model("m:1", loaded=True, slots=slots[0]), model("m:2", loaded=True, slots=slots[1])),
+        node("b", model("m:1", loaded=True, slots=slots[2])),
+    )
+    queue, leases, granted_ids = bench.queue, [], []
+
+    def check() -> None:
+        held = Counter(lease.key for lease in queue.leases())
+        assert held == Counter(lease.key for lease in leases)
+        for lease in leases:
+            assert held[lease.key] <= lease.chosen.candidate.load.slots
+            assert queue.running(lease.key) == held[lease.key]
+        planned = Counter(ticket.planned for ticket in queue.tickets() if ticket.planned)
+        for key, count in planned.items():
+            assert queue.planned(key) == count
+        assert queue.node_planned("a") == sum(count for key, count in planned.items() if key[0] == "a")
+
+    for now, (step, pick) in enumerate(steps):
+        if step == "arrive":
+            _, lease = arrive(queue, MODELS[pick % 2], now=float(now))
+            if lease is not None:
+                leases.append(lease)
+                granted_ids.append(lease.ticket.id)
+        elif step in ("finish", "fail") and leases:
+            lease = leases.pop(pick % len(leases))
+            queue.release(lease, completed=step == "finish")
+        elif step == "leave" and queue.depth:
+            queue.leave(queue.tickets()[pick % queue.depth])
+        if step != "arrive":
+            for lease in queue.advance(float(now)):
+                leases.append(lease)
+                granted_ids.append(lease.ticket.id)
+        check()
+    assert len(granted_ids) == len(set(granted_ids))
+    for ticket in queue.tickets():
+        verdict = ticket.verdict
+        assert isinstance(verdict, Placed)
+        key = key_of(verdict.ranking.scored[0].candidate)
+        assert queue.running(key) == verdict.ranking.scored[0].candidate.load.slots
+
+
+@settings(max_examples=30, deadline=None)
+@given(finishes=st.lists(st.integers(0, 3), min_size=1, max_size=40))
+def test_equal_requests_are_granted_in_order_of_arrival(finishes: list[int]) -> None:
+    bench, *_ = court(node("a", model("m:1", loaded=True, slots=3)))
+    queue = bench.queue
+    order: list[int] = []
+    leases = []
+    for n in range(30):
+        ticket, lease = arrive(queue, "m:1", now=float(n))
+        if lease is not None:
+            leases.append(lease)
+            order.append(ticket.id)
+    for pick in finishes:
+        if not leases:
+            break
+        queue.release(leases.pop(pick % len(leases)), completed=True)
+        for lease in queue.advance(50.0, ("m:1",)):
+            leases.append(lease)
+            order.append(lease.ticket.id)
+    assert order == sorted(order)

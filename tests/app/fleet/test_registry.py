@@ -1,0 +1,102 @@
+"""Heartbeats in, node states and holdings out."""
+
+import pytest
+from builders import engine, gib, machine, model, node
+
+from app.fleet.registry import Registry
+from node.wire import Capacity, Heartbeat
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry(timeout_s=15, offline_s=30)
+
+
+def kinds(changes: list) -> set[str]:
+    return {change.kind for change in changes}
+
+
+def test_a_silent_node_is_degraded_then_offline_and_back_with_its_next_heartbeat(registry: Registry) -> None:
+    registry.apply(node("a", model("m:1")), "10.0.0.2", 0.0)
+    assert registry.sweep(15.0) == []
+    assert kinds(registry.sweep(15.1)) == {"node.degraded"}
+    assert kinds(registry.sweep(30.1)) == {"node.offline"}
+    assert registry.sweep(99.0) == []
+    assert "node.online" in kinds(registry.apply(node("a", model("m:1")), "10.0.0.2", 100.0))
+
+
+def test_an_engine_that_is_down_keeps_its_models_known(registry: Registry) -> None:
+    registry.apply(node("a", model("m:1", loaded=True)), "10.0.0.2", 0.0)
+    down = engine(model("m:1", loaded=True), healthy=False, stale=True)
+    assert "engine.down" in kinds(registry.apply(node("a", engines=(down,)), "10.0.0.2", 5.0))
+    [holding] = registry.holdings("m:1")
+    assert not holding.engine.healthy
+
+
+def test_a_model_that_left_memory_is_remembered_as_warm(registry: Registry) -> None:
+    registry.apply(node("a", model("m:1", loaded=True)), "10.0.0.2", 0.0)
+    assert "model.unloaded" in kinds(registry.apply(node("a", model("m:1")), "10.0.0.2", 7.0))
+    [holding] = registry.holdings("m:1")
+    assert holding.node.unloaded["m:1"] == 7.0
+
+
+def test_the_peer_of_the_last_heartbeat_is_the_nodes_address(registry: Registry) -> None:
+    registry.apply(node("a"), "10.0.0.2", 0.0)
+    registry.apply(node("a"), "10.0.0.9", 5.0)
+    [here] = registry.nodes()
+    assert here.peer == "10.0.0.9"
+
+
+def test_a_bare_drain_message_keeps_the_inventory(registry: Registry) -> None:
+    registry.apply(node("a", model("m:1", loaded=True)), "10.0.0.2", 0.0)
+    assert "node.draining" in kinds(registry.apply(Heartbeat(node_id="a", draining=True), "10.0.0.2", 1.0))
+    [holding] = registry.holdings("m:1")
+    assert holding.node.draining
+    assert holding.model.loaded
+
+
+def test_goodbye_is_offline_at_once(registry: Registry) -> None:
+    registry.apply(node("a"), "10.0.0.2", 0.0)
+    registry.apply(node("a", goodbye=True, draining=True), "10.0.0.2", 1.0)
+    [here] = registry.nodes()
+    assert here.status == "offline"
+
+
+def test_sizes_are_measured_here_then_elsewhere_then_estimated_from_disk(registry: Registry) -> None:
+    registry.apply(node("hot", model("m:1", gb=4, loaded=True, resident_bytes=gib(6))), "10.0.0.2", 0.0)
+    registry.apply(node("cold", model("m:1", gb=4), model("other:1", gb=10), model("unknown:1")), "10.0.0.3", 0.0)
+    sizes = {(h.node.node_id, h.key): registry.size_bytes(h) for h in registry.all_holdings()}
+    assert sizes["hot", "m:1"] == gib(6)
+    assert sizes["cold", "m:1"] == gib(6)
+    assert sizes["cold", "other:1"] == pytest.approx(gib(12))
+    assert sizes["cold", "unknown:1"] is None
+
+
+def test_usable_memory_ends_at_the_owners_ceiling(registry: Registry) -> None:
+    capacity = Capacity(mode="learned", availability=0.7, ceiling_bytes=gib(8) or 0)
+    registry.apply(node("a", machine=machine(64, 40), capacity=capacity), "10.0.0.2", 0.0)
+    [here] = registry.nodes()
+    assert registry.usable_bytes(here) == gib(8)
+
+
+def test_a_model_the_engine_denies_is_gone_until_the_inventory_changes(registry: Registry) -> None:
+    registry.apply(node("a", model("m:1"), model("m:2")), "10.0.0.2", 0.0)
+    registry.model_gone("a", "ollama", "m:1")
+    assert registry.holdings("m:1") == ()
+    registry.apply(node("a", model("m:1"), model("m:2")), "10.0.0.2", 5.0)
+    assert registry.holdings("m:1") == ()
+    registry.apply(node("a", model("m:1"), model("m:3")), "10.0.0.2", 10.0)
+    assert len(registry.holdings("m:1")) == 1
+
+
+def test_names_with_and_without_latest_are_one_model(registry: Registry) -> None:
+    registry.apply(node("a", model("llama3:latest")), "10.0.0.2", 0.0)
+    registry.apply(node("b", model("Llama3")), "10.0.0.3", 0.0)
+    assert len(registry.holdings("llama3:latest")) == 2
+
+
+def test_a_forgotten_node_and_its_models_are_gone(registry: Registry) -> None:
+    registry.apply(node("a", model("m:1")), "10.0.0.2", 0.0)
+    assert registry.forget("a")
+    assert not registry.forget("a")
+    assert registry.holdings("m:1") == ()

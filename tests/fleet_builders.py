@@ -1,0 +1,43 @@
+"""A court over heartbeats that tests write by hand, and jobs for it. Knows no HTTP."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from app.catalog import Catalog
+from app.fleet.job import Call, Job
+from app.fleet.judge import Court
+from app.fleet.latency import Latency
+from app.fleet.registry import Registry
+from app.scoring import policy
+from app.scoring.chain import Chain
+from app.scoring.types import Demand
+from node.wire import Heartbeat
+
+POLICY = Path(__file__).parents[1] / "app" / "modalities" / "llm" / "policy.toml"
+
+
+def court(*heartbeats: Heartbeat) -> tuple[Court, Registry, Latency]:
+    """The default policy of language models over these nodes, in order of arrival."""
+    registry, latency = Registry(timeout_s=15, offline_s=30), Latency()
+    for heartbeat in heartbeats:
+        registry.apply(heartbeat, "127.0.0.1", 0.0)
+    chain = Chain(policy.load(POLICY.read_text("utf-8")))
+    built = Court(registry=registry, latency=latency, chains={"llm": chain}, catalog=Catalog.empty())
+    return built, registry, latency
+
+
+def job(*models: str, request_id: str = "r", needs: Iterable[str] = ()) -> Job:
+    return Job(
+        id=request_id,
+        demand=Demand(modality="llm", operation="chat", models=models or ("m:1",), needs=tuple(needs)),
+        prepare=_never,
+        error_body=lambda error: error.text.encode(),
+        error_event=lambda error: error.text.encode(),
+        dialect="ollama",
+        endpoint="/api/chat",
+        stream=True,
+    )
+
+
+def _never(route: object) -> Call:
+    raise AssertionError("nobody sends this job")
