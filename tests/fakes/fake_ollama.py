@@ -112,9 +112,7 @@ class FakeOllama(ScriptedServer):
 
     def find(self, name: object) -> FakeModel | None:
         """A model by name, as Ollama finds it: without a tag ``:latest`` is meant, letter case does not count."""
-        key = str(name or "").lower()
-        key = key if ":" in key.rsplit("/", 1)[-1] else key + ":latest"
-        return next((model for known, model in self.models.items() if known.lower() == key), None)
+        return next((model for known, model in self.models.items() if _key(known) == _key(str(name or ""))), None)
 
     def respond(self, request: Request) -> Answer:
         if request.path == "/" and request.method in ("GET", "HEAD"):
@@ -300,6 +298,10 @@ class FakeOllama(ScriptedServer):
             words.append({**base, "choices": [], "usage": usage})
         pieces = self._paced([_event(word) for word in words], b"data: [DONE]\n\n")
         return Answer(pieces=pieces, content_type=SSE, framing="chunked")
+
+
+def _key(name: str) -> str:
+    return name.lower() if ":" in name.rsplit("/", 1)[-1] else name.lower() + ":latest"
 
 
 def _line(value: Any) -> bytes:

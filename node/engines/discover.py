@@ -1,0 +1,207 @@
+"""The engines of this node: which there are, what each reports now, and where the door reaches it. Knows no router."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import httpx
+import msgspec
+
+from node.engines import addresses, embedded
+from node.engines.addresses import OLLAMA_PORT, Address
+from node.engines.base import Engine, EngineError, EngineSilent
+from node.engines.http import ask, is_herd
+from node.engines.ollama import OllamaEngine
+from node.engines.openai import OpenAIEngine, is_herds, is_ollamas, speaks_openai
+from node.engines.reach import reach_of
+from node.engines.reading import mapping, text
+from node.wire import EngineReport, Reach
+
+ASK_BUDGET_S = 3.0
+REACH_AGAIN_S = 60.0
+LOOK_AGAIN_S = 30.0
+FORGET_AFTER_S = 120.0
+"""An engine that nobody named and that was found by its port is reported as down for this long, then no more."""
+WELL_KNOWN_PORTS = (8080, 8000, 1234)
+"""Where llama.cpp's server, vLLM and LM Studio listen unless told otherwise."""
+
+
+class _Entry:
+    """One engine and what is remembered about it. ``named``: its owner told of it, so its absence is worth a word."""
+
+    def __init__(self, name: str, address: Address, engine: Engine | None = None, *, named: bool) -> None:
+        self.name = name
+        self.address = address
+        self.engine = engine
+        self.named = named
+        self.last: EngineReport | None = None
+        self.silences = 0
+        self.away_since: float | None = None
+        self.reach: Reach = "door"
+        self.reach_at = 0.0
+        self.reach_for: tuple[str, ...] = ()
+
+    @property
+    def url(self) -> str:
+        return self.engine.url if self.engine is not None else self.address.url
+
+
+class Engines:
+    """All engines of a node. ``observe`` is to be called by one loop, not twice at once.
+
+    ``engine_flags`` are ``NAME=URL`` or ``URL``; a malformed one raises ``ValueError`` with a sentence for people.
+    ``slots`` is the owner's word for all engines on this machine. ``well_known`` are ports to try unasked.
+    """
+
+    def __init__(
+        self,
+        *,
+        ollama_host: str,
+        engine_flags: tuple[str, ...],
+        models_dir: Path,
+        slots: int | None,
+        http: httpx.AsyncClient,
+        lan_addresses: Callable[[], list[str]],
+        well_known: tuple[int, ...] = WELL_KNOWN_PORTS,
+    ) -> None:
+        self._http = http
+        self._slots = slots
+        self._lan_addresses = lan_addresses
+        self._models_dir = models_dir
+        self._well_known = well_known
+        self._look_at = 0.0
+        self._entries: dict[str, _Entry] = {}
+        for name, address in map(addresses.flag, engine_flags):
+            self._add_flag(name, address)
+        self._add_ollama(ollama_host)
+
+    async def start(self) -> None:
+        """Start the engines that are this node's own: a llama.cpp server for each file of the models folder."""
+        for engine in await embedded.engines_of(self._models_dir, self._http, slots=self._slots):
+            address = Address("http", "127.0.0.1", 0)
+            self._entries[engine.name] = _Entry(engine.name, address, engine, named=True)
+            await engine.start()
+
+    async def observe(self) -> tuple[EngineReport, ...]:
+        """Ask every engine at once, each within its budget; one that is down is told with its last inventory."""
+        lan = self._lan_addresses()
+        now = asyncio.get_running_loop().time()
+        if now >= self._look_at:
+            self._look_at = now + LOOK_AGAIN_S
+            await self._look(lan)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._ask(entry, lan)) for entry in self._entries.values()]
+        self._forget(now)
+        return tuple(report for task in tasks if (report := task.result()) is not None)
+
+    def target(self, name: str) -> str | None:
+        """The base URL to which the door relays for this engine; None: no such engine, or it has no address now."""
+        entry = self._entries.get(name)
+        return (entry.url or None) if entry else None
+
+    async def aclose(self) -> None:
+        """Close every engine; those of this node's own end with it."""
+        async with asyncio.TaskGroup() as group:
+            for entry in self._entries.values():
+                if entry.engine is not None:
+                    group.create_task(entry.engine.aclose())
+
+    def _add_flag(self, name: str, address: Address) -> None:
+        lan = self._lan_addresses()
+        if self._known(address, lan):
+            return
+        here = address.here(lan)
+        name = name or (f"engine-{address.port}" if here else f"{address.host}-{address.port}"[:40])
+        if name in self._entries:
+            raise ValueError(f"--engine: two engines are called {name!r}; give each its own name, as in NAME=URL.")
+        self._entries[name] = _Entry(name, address, named=True)
+
+    def _add_ollama(self, told: str) -> None:
+        address = addresses.address_of(told, default_port=OLLAMA_PORT)
+        lan = self._lan_addresses()
+        if self._known(address, lan):
+            return
+        if "ollama" in self._entries:
+            raise ValueError("--engine: the name 'ollama' is taken by the Ollama at " + address.url + ".")
+        named = not (address.loopback and address.port == OLLAMA_PORT)
+        here = address.here(lan)
+        engine = OllamaEngine("ollama", address.url, self._http, local=here, slots=self._slots)
+        self._entries["ollama"] = _Entry("ollama", address, engine, named=named)
+
+    def _known(self, address: Address, lan: Iterable[str]) -> bool:
+        lan = list(lan)
+        return any(entry.address.same(lan) == address.same(lan) for entry in self._entries.values())
+
+    async def _look(self, lan: list[str]) -> None:
+        """Try the well-known ports on which no engine is known yet."""
+        there = [Address("http", "127.0.0.1", port) for port in self._well_known]
+        async with asyncio.TaskGroup() as group:
+            for address in there:
+                if not self._known(address, lan):
+                    group.create_task(self._try(address))
+
+    async def _try(self, address: Address) -> None:
+        """Take in what listens there only if it surely is an engine: not Herd, not Ollama, not any web server."""
+        try:
+            said = await ask(self._http, address.url + "/v1/models", timeout_s=1.0)
+            if not speaks_openai(said) or is_herds(said) or is_ollamas(said) or await is_herd(self._http, address.url):
+                return
+        except EngineError:
+            return
+        name = f"openai-{address.port}"
+        if name not in self._entries:
+            engine = OpenAIEngine(name, address.url, self._http, slots=self._slots)
+            self._entries[name] = _Entry(name, address, engine, named=False)
+
+    def _forget(self, now: float) -> None:
+        for name, entry in list(self._entries.items()):
+            found = not entry.named and name != "ollama"
+            if found and entry.away_since is not None and now - entry.away_since > FORGET_AFTER_S:
+                del self._entries[name]
+
+    async def _ask(self, entry: _Entry, lan: list[str]) -> EngineReport | None:
+        try:
+            async with asyncio.timeout(ASK_BUDGET_S):
+                engine = entry.engine or await self._engine_at(entry, lan)
+                entry.engine = engine
+                report = await engine.report()
+        except TimeoutError:
+            return self._down(entry, EngineSilent(f"{entry.url} did not answer within {ASK_BUDGET_S:g} s."))
+        except EngineError as exc:
+            return self._down(entry, exc)
+        entry.silences, entry.away_since = 0, None
+        entry.last = await self._reached(entry, report, lan)
+        return entry.last
+
+    def _down(self, entry: _Entry, why: EngineError) -> EngineReport | None:
+        """Its last inventory, marked stale. One silence is no death: a busy engine gets a second chance."""
+        now = asyncio.get_running_loop().time()
+        entry.away_since = now if entry.away_since is None else entry.away_since
+        entry.silences = entry.silences + 1 if isinstance(why, EngineSilent) else 2
+        if entry.last is None:
+            if not entry.named:
+                return None
+            kind = entry.engine.kind if entry.engine is not None else "openai"
+            return EngineReport(name=entry.name, kind=kind, healthy=False, error=str(why), port=entry.address.port)
+        healthy = entry.last.healthy and entry.silences < 2
+        return msgspec.structs.replace(entry.last, healthy=healthy, stale=True, error=str(why))
+
+    async def _engine_at(self, entry: _Entry, lan: list[str]) -> Engine:
+        """Find out what answers at an address given without its kind; raises ``EngineError`` if nothing does."""
+        url, here = entry.address.url, entry.address.here(lan)
+        slots = self._slots if here else None
+        said = await ask(self._http, url + "/api/version")
+        if said.status == 200 and text(mapping(said.value).get("version")):
+            return OllamaEngine(entry.name, url, self._http, local=here, slots=slots)
+        return OpenAIEngine(entry.name, url, self._http, slots=slots)
+
+    async def _reached(self, entry: _Entry, report: EngineReport, lan: list[str]) -> EngineReport:
+        """The report with port and reach; where the engine listens is looked at anew each minute."""
+        if report.kind == "embedded":
+            return report
+        now = asyncio.get_running_loop().time()
+        if now >= entry.reach_at or entry.reach_for != tuple(lan):
+            path = "/api/version" if report.kind == "ollama" else "/v1/models"
+            entry.reach = await reach_of(self._http, entry.address, lan, path)
+            entry.reach_at, entry.reach_for = now + REACH_AGAIN_S, tuple(lan)
+        return msgspec.structs.replace(report, port=entry.address.port, reach=entry.reach)
