@@ -59,7 +59,7 @@ def _substitute(chain: Chain, demand: Demand, substitutes: Sequence[Candidate], 
 
 
 def _may_stand_in(demand: Demand, candidate: Candidate) -> bool:
-    """Stricter than a filter: the client did not ask for this model, so what is not known counts against it."""
+    """Stricter than a filter: the client did not ask for this model, so a capability not known counts as lacking."""
     model = candidate.model
     if not model.loaded or candidate.category != demand.category or model.modality != demand.modality:
         return False
