@@ -2,6 +2,7 @@
 
 from litestar import Controller, Request, Response, get
 from litestar.di import NamedDependency
+from litestar.exceptions import ServiceUnavailableException
 from litestar.response import Template
 from litestar.types import ASGIApp
 
@@ -30,6 +31,6 @@ class OverviewController(Controller):
     @get("/events")
     async def events(self, live: NamedDependency[Live], request: Request) -> ASGIApp:  # type: ignore[type-arg]
         if live.full:
-            refusal = Response({"error": "no further live stream can be opened"}, status_code=503, headers=FRESH)
-            return refusal.to_asgi_response(request=request)
-        return EventStream(live, request.headers.get("last-event-id") or request.query_params.get("after", ""))
+            raise ServiceUnavailableException("no further live stream can be opened")
+        last_id = request.headers.get("last-event-id") or str(request.query_params.get("after") or "")
+        return EventStream(live, last_id)

@@ -1,4 +1,4 @@
-"""The fleet as it moves: one picture a second for all who watch, sent as server-sent events. Knows no node and no route.
+"""The fleet as it moves: one picture a second for all who watch, as server-sent events. Knows no node and no route.
 
 ``run`` belongs into the router's task group; it looks only while somebody watches. ``stop`` ends every stream at once.
 """

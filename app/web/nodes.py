@@ -69,7 +69,10 @@ class CapacityCard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodeCard(msgspec.Struct, frozen=True, kw_only=True):
-    """``state`` is a key of STATE_WORDS; ``alarm`` is set by real memory pressure, never by a full memory."""
+    """``state`` is a key of STATE_WORDS; ``alarm`` is set by real memory pressure, never by a full memory.
+
+    A node that is offline or waits for approval serves nobody: it has no gauges and no engines, and is a slim row.
+    """
 
     key: str
     name: str
@@ -110,7 +113,7 @@ def node_card(node: NodeView, lines: tuple[LineView, ...]) -> NodeCard:
         alarm_word=PRESSURE_WORDS.get(alarm, ""),
         link_failures=node.link_failures,
         gauges=_gauges(node.machine) if live else (),
-        engines=tuple(_engine(engine, by_model) for engine in node.engines),
+        engines=tuple(_engine(engine, by_model) for engine in node.engines) if live else (),
         capacity=_capacity(node.capacity) if node.capacity is not None and live else None,
         approve=f"herd approve {shlex.quote(node.node_id)}" if state == "waiting" else "",
     )
@@ -150,15 +153,22 @@ def _gauges(machine: Machine) -> tuple[Gauge, ...]:
         Gauge(label="CPU", share=share(machine.cpu_percent, 100), text=f"{machine.cpu_percent:.0f} %", icon="cpu"),
         _memory_gauge("Memory", used, machine.memory_total_bytes, "memory-stick"),
     ]
-    for gpu in machine.gpus:
+    for number, gpu in enumerate(machine.gpus, start=1):
         if gpu.memory_total_bytes:
             taken = max(0, gpu.memory_total_bytes - gpu.memory_free_bytes)
-            gauges.append(_memory_gauge("GPU memory", taken, gpu.memory_total_bytes, "gpu"))
+            label = "GPU memory" if len(machine.gpus) == 1 else f"GPU {number}"
+            gauges.append(_memory_gauge(label, taken, gpu.memory_total_bytes, "gpu"))
     return tuple(gauges)
 
 
 def _memory_gauge(label: str, used: int, total: int, icon: str) -> Gauge:
-    return Gauge(label=label, share=share(used, total), text=f"{size(used)} of {size(total)}", icon=icon)
+    return Gauge(label=label, share=share(used, total), text=used_of(used, total), icon=icon)
+
+
+def used_of(used: int, total: int) -> str:
+    """``61.0 / 64.0 GiB``: the unit once, if it is the same."""
+    one, two = size(used), size(total)
+    return f"{one.split()[0]} / {two}" if one.split()[1] == two.split()[1] else f"{one} / {two}"
 
 
 def share(part: float, whole: float) -> float:

@@ -11,7 +11,7 @@ from app.store.records import TraceRecord
 from app.web.delta import Sketch
 from app.web.nodes import NodeCard, Slots, node_card, slots
 from app.web.requests import RequestRow, request_row
-from app.web.view import seconds
+from app.web.view import seconds, whole_seconds
 
 STATE_ORDER = {"waiting": 0, "online": 1, "draining": 2, "degraded": 3, "offline": 4}
 REQUESTS_AT_MOST = 50
@@ -147,7 +147,7 @@ def _waiting(ticket: WaitingView) -> WaitingRow:
         model=ticket.model,
         why="No node may take it yet" if held else f"In line{where}",
         held=held,
-        waited=seconds(float(int(ticket.waited_s))),
+        waited=whole_seconds(ticket.waited_s),
         estimate="" if ticket.estimated_wait_s is None else seconds(ticket.estimated_wait_s),
     )
 

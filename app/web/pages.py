@@ -1,6 +1,6 @@
 """The web door as a whole: PAGES (the navigation, in order), and what ``app/main.py`` mounts. Knows no page's content.
 
-``main`` needs from here: ``routers(live)`` as route handlers and ``template_config()`` as the app's ``template_config``.
+``main`` needs from here: ``routers(live)`` as route handlers, and ``template_config()`` as the app's one.
 It makes the ``Live`` with ``live(take_snapshot, take_traces)``, starts ``Live.run()`` in its task group and calls
 ``Live.stop()`` before the server waits for its connections to end.
 """

@@ -149,7 +149,7 @@ def why(trace: TraceRecord) -> Why:
         points=points(trace.scores_breakdown or {}),
         phases=phases(trace),
         attempts=tuple(_attempt(attempt) for attempt in trace.attempts),
-        notes=tuple(note.replace("_", " ") for note in trace.notes or ()),
+        notes=tuple(trace.notes or ()),
         error=trace.error_message or "",
         facts=tuple((label, value) for label, value in facts if value),
     )

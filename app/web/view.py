@@ -68,6 +68,11 @@ def seconds(value: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def whole_seconds(value: float) -> str:
+    """A running duration: it changes once a second and no oftener."""
+    return f"{int(value)} s" if value < 60 else seconds(float(int(value)))
+
+
 def count(value: float | None) -> str:
     """A whole number in groups of three, thin spaces between: ``12 480``."""
     return NOT_KNOWN if value is None else f"{round(value):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")

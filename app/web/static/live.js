@@ -10,6 +10,8 @@
 
   function localise(root) {
     for (const place of root.querySelectorAll("[data-origin]")) place.textContent = location.origin;
+    if (!/^(localhost|127\.|\[::1)/.test(location.hostname)) // what only this machine can reach is no advice for another
+      for (const place of root.querySelectorAll("[data-host]")) place.textContent = location.host;
     for (const time of root.querySelectorAll("time[datetime]")) {
       const when = new Date(time.dateTime);
       if (Number.isNaN(when.getTime())) continue;

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,6 +17,8 @@ from litestar.params import FromPath
 from app.fleet.snapshot import FleetSnapshot, LineView, NodeView, WaitingView
 from app.store.records import AttemptRecord, TraceRecord
 from app.web import pages
+from app.web.live import Live
+from app.web.view import environment
 from node.wire import Capacity, EngineReport, Gpu, Machine, ModelReport
 
 GIB = 1024**3
@@ -114,19 +117,46 @@ def fleet() -> FleetSnapshot:
         nodes=(studio(), workstation(), old, new),
         lines=(
             msgspec.structs.replace(line, p75_s=14.2, estimated_wait_s=14.2),
-            LineView(node_id="mac-studio", model="qwen3:8b", running=2, slots=8, completed=2210, p75_s=2.1, estimated_wait_s=0.0),
-            LineView(node_id="mac-studio", model="nomic-embed-text", modality="embed", slots=8, completed=9120, p75_s=0.04),
             LineView(
-                node_id="workstation", model="qwen3:8b", running=4, waiting=1, slots=4, completed=1804, failed=1, p75_s=1.7
+                node_id="mac-studio",
+                model="qwen3:8b",
+                running=2,
+                slots=8,
+                completed=2210,
+                p75_s=2.1,
+                estimated_wait_s=0.0,
+            ),
+            LineView(
+                node_id="mac-studio", model="nomic-embed-text", modality="embed", slots=8, completed=9120, p75_s=0.04
+            ),
+            LineView(
+                node_id="workstation",
+                model="qwen3:8b",
+                running=4,
+                waiting=1,
+                slots=4,
+                completed=1804,
+                failed=1,
+                p75_s=1.7,
             ),
         ),
         waiting=(
             WaitingView(
-                request_id="w1", model="llama3.3:70b", position=1, waited_s=4.4, why="busy", node_id="mac-studio",
+                request_id="w1",
+                model="llama3.3:70b",
+                position=1,
+                waited_s=4.4,
+                why="busy",
+                node_id="mac-studio",
                 estimated_wait_s=9.8,
             ),
             WaitingView(
-                request_id="w2", model="qwen3:8b", position=2, waited_s=1.2, why="busy", node_id="workstation",
+                request_id="w2",
+                model="qwen3:8b",
+                position=2,
+                waited_s=1.2,
+                why="busy",
+                node_id="workstation",
                 estimated_wait_s=1.7,
             ),
             WaitingView(request_id="w3", model="deepseek-r1:14b", position=3, waited_s=0.4, why="held"),
@@ -134,7 +164,7 @@ def fleet() -> FleetSnapshot:
         completed=13546,
         failed=4,
         retried=7,
-    )  # fmt: skip
+    )
 
 
 def trace(number: int, **changes: object) -> TraceRecord:
@@ -188,25 +218,72 @@ def trace(number: int, **changes: object) -> TraceRecord:
 def history() -> list[TraceRecord]:
     retried = [
         AttemptRecord(
-            node_id="workstation", engine="vllm", model="deepseek-r1:14b", score=64.0, outcome="failed",
-            error="connection refused", latency_ms=12,
+            node_id="workstation",
+            engine="vllm",
+            model="deepseek-r1:14b",
+            score=64.0,
+            outcome="failed",
+            error="connection refused",
+            latency_ms=12,
         ),
         AttemptRecord(
-            node_id="mac-studio", engine="ollama", model="llama3.3:70b", score=58.5, outcome="completed", latency_ms=16200
+            node_id="mac-studio",
+            engine="ollama",
+            model="llama3.3:70b",
+            score=58.5,
+            outcome="completed",
+            latency_ms=16200,
         ),
-    ]  # fmt: skip
+    ]
     special = {
-        1: trace(1, model="llama3.3:70b", original_model="deepseek-r1:14b", how="fallback", retry_count=1, attempts=retried,
-                 node_id="mac-studio", tags=["agents", "nightly"], load_ms=4200.0, queue_wait_ms=3800.0,
-                 time_to_first_token_ms=9100.0, notes=["context_protected", "num_ctx raised to 32768"]),
-        4: trace(4, status="failed", error_message="the engine answered 500: out of memory", completion_tokens=None,
-                 time_to_first_token_ms=None, decode_ms=None),
+        1: trace(
+            1,
+            model="llama3.3:70b",
+            original_model="deepseek-r1:14b",
+            how="fallback",
+            retry_count=1,
+            attempts=retried,
+            node_id="mac-studio",
+            tags=["agents", "nightly"],
+            load_ms=4200.0,
+            queue_wait_ms=3800.0,
+            time_to_first_token_ms=9100.0,
+            notes=["context_protected", "num_ctx raised to 32768"],
+        ),
+        4: trace(
+            4,
+            status="failed",
+            error_message="the engine answered 500: out of memory",
+            completion_tokens=None,
+            time_to_first_token_ms=None,
+            decode_ms=None,
+        ),
         7: trace(7, status="client_disconnected", completion_tokens=31),
-        9: trace(9, status="expired", node_id="", engine="", scores_breakdown=None, score=None, attempts=[],
-                 queue_wait_ms=600000.0, time_to_first_token_ms=None, completion_tokens=None, prefill_ms=None, decode_ms=None),
-        11: trace(11, model="nomic-embed-text:latest", original_model="nomic-embed-text", modality="embed",
-                  endpoint="/v1/embeddings", time_to_first_token_ms=None, completion_tokens=None, decode_ms=None),
-    }  # fmt: skip
+        9: trace(
+            9,
+            status="expired",
+            node_id="",
+            engine="",
+            scores_breakdown=None,
+            score=None,
+            attempts=[],
+            queue_wait_ms=600000.0,
+            time_to_first_token_ms=None,
+            completion_tokens=None,
+            prefill_ms=None,
+            decode_ms=None,
+        ),
+        11: trace(
+            11,
+            model="nomic-embed-text:latest",
+            original_model="nomic-embed-text",
+            modality="embed",
+            endpoint="/v1/embeddings",
+            time_to_first_token_ms=None,
+            completion_tokens=None,
+            decode_ms=None,
+        ),
+    }
     return [special.get(number) or trace(number) for number in range(30)]
 
 
@@ -232,16 +309,31 @@ def marked_up() -> tuple[FleetSnapshot, list[TraceRecord]]:
     )
     attempt = AttemptRecord(node_id=MARKUP, engine=MARKUP, model=MARKUP, score=1, outcome=MARKUP, error=MARKUP)
     record = trace(
-        1, request_id=MARKUP, model=MARKUP, original_model=MARKUP + "!", node_id=MARKUP, status=MARKUP, engine=MARKUP,
-        endpoint=MARKUP, policy=MARKUP, how=MARKUP, scores_breakdown={MARKUP: 1.0}, finish_reason=MARKUP,
-        excluded_nodes=[MARKUP], attempts=[attempt], client_ip=MARKUP, user_agent=MARKUP, error_message=MARKUP,
-        tags=[MARKUP], notes=[MARKUP],
-    )  # fmt: skip
+        1,
+        request_id=MARKUP,
+        model=MARKUP,
+        original_model=MARKUP + "!",
+        node_id=MARKUP,
+        status=MARKUP,
+        engine=MARKUP,
+        endpoint=MARKUP,
+        policy=MARKUP,
+        how=MARKUP,
+        scores_breakdown={MARKUP: 1.0},
+        finish_reason=MARKUP,
+        excluded_nodes=[MARKUP],
+        attempts=[attempt],
+        client_ip=MARKUP,
+        user_agent=MARKUP,
+        error_message=MARKUP,
+        tags=[MARKUP],
+        notes=[MARKUP],
+    )
     return snapshot, [record]
 
 
 class Site:
-    """A server on loopback. What it shows is set by ``snapshot`` and ``traces``; ``looks`` counts how often it looked."""
+    """A server on loopback. It shows ``snapshot`` and ``traces``; ``looks`` counts how often it looked."""
 
     def __init__(self, *, interval_s: float = 0.1, keepalive_s: float = 15.0, backlog: int = 8) -> None:
         self.snapshot = fleet()
@@ -249,8 +341,8 @@ class Site:
         self.looks = 0
         self.approved: list[str] = []
         self.broken = False
-        env = pages.view.environment()
-        self.live = pages.Live(
+        env = environment()
+        self.live = Live(
             self._snapshot,
             self._traces,
             env,
@@ -286,7 +378,7 @@ class Site:
                 self.live.stop()
 
         @post("/admin/login", status_code=200)
-        async def login(request: Request) -> Response[dict[str, bool]]:
+        async def login(request: Request[Any, Any, Any]) -> Response[dict[str, bool]]:
             right = msgspec.json.decode(await request.body()).get("token") == TOKEN
             answer = Response({"ok": right}, status_code=200 if right else 401)
             if right:
@@ -294,7 +386,7 @@ class Site:
             return answer
 
         @get("/admin/whoami")
-        async def whoami(request: Request) -> dict[str, bool]:
+        async def whoami(request: Request[Any, Any, Any]) -> dict[str, bool]:
             return {"admin": request.cookies.get("herd_admin") == "yes"}
 
         @post("/fleet/nodes/{name:str}/approve", status_code=200)
