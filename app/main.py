@@ -42,14 +42,19 @@ from app.scoring.policy import tune
 from app.settings.schema import Settings
 from app.settings.weights import knobs
 from app.store import queries
-from app.store.records import SettingRecord
+from app.store.records import SettingRecord, TraceRecord
 from app.store.store import Store
 from app.store.writer import TraceWriter
 from app.web.live import Live
+from app.web.pages import live as live_of
 from app.web.pages import routers, template_config
 
 CONTROL_BODY_MOST = 64 * 1024
 """Largest body of a request that is neither inference nor a heartbeat, in bytes."""
+
+
+SHOWN_TRACES = 30
+"""Requests on the overview page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +115,17 @@ async def create_router(settings: Settings, store: Store, key: AdminKey, address
     def take_snapshot() -> FleetSnapshot:
         return viewer.take(time.monotonic(), time.time(), reaped=dispatcher.reaped, dropped=writer.dropped)
 
-    live = Live(take_snapshot, store)
+    async def take_traces() -> list[TraceRecord]:
+        return await queries.recent_traces(store, limit=SHOWN_TRACES)
+
+    live = live_of(take_snapshot, take_traces)
     things: dict[str, Any] = {
         "dispatcher": dispatcher, "court": court, "intake": intake, "inventory": Inventory(registry, nodes),
         "store": store, "facts": facts, "server": settings.server, "admin_key": key, "take_snapshot": take_snapshot,
-        "live": live,
     }  # fmt: skip
     app = Litestar(
         route_handlers=[
-            Heartbeats, Status, Models, Operators, *routers(),
+            Heartbeats, Status, Models, Operators, *routers(live),
             *(controller for modality in modalities for controller in modality.controllers),
         ],
         dependencies={**_provided(things), "admin": Provide(require_admin, sync_to_thread=False)},

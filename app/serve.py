@@ -12,13 +12,13 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
+from node.machine.addresses import lan_addresses
 
 from app.api.trust import AdminKey
 from app.banner import banner
 from app.main import Router, create_router
 from app.settings.schema import Settings
 from app.store.store import Store
-from node.machine.addresses import lan_addresses
 
 LAST_WORDS_S = 1.0
 """Seconds between the end of the drain and the end of the server: for the error records of cut streams."""
@@ -48,7 +48,7 @@ class HerdServer(uvicorn.Server):
 
 
 def serve(settings: Settings, sources: Mapping[str, str] | None = None) -> None:
-    """Run the router in the foreground. The database is migrated, the log configured. Exits with a sentence on failure."""
+    """Run the router in the foreground; database and log are ready. Exits with a sentence when it cannot listen."""
     del sources  # which hand set what: shown by the settings page
     try:
         listener = listen(settings.server.host, settings.server.port)
@@ -124,7 +124,7 @@ def run_loop(work: Coroutine[Any, Any, None]) -> None:
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
-        import uvloop  # noqa: PLC0415 - not on every system
+        import uvloop
     except ImportError:
         return None
     factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop

@@ -1,4 +1,4 @@
-"""Errors in the caller's dialect, by the path that was asked: ``/v1/*`` OpenAI's, everything else Ollama's. Knows no node."""
+"""Errors in the caller's dialect, by the path: ``/v1/*`` is OpenAI's, everything else Ollama's. Knows no node."""
 
 import msgspec
 import structlog

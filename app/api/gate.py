@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from urllib.parse import unquote
 
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import body_for
 from app.api.trust import AdminKey, host_allowed, origin_allowed
@@ -35,7 +35,24 @@ class Gate:
         except HerdError as error:
             await refuse(scope["path"], error, send)
             return
-        await self._app(passed, receive, send)
+        origin = self._foreign_page(scope, passed["path"])
+        if origin is None:
+            await self._app(passed, receive, send)
+        elif scope["method"] == "OPTIONS":
+            await _preflight(origin, send)
+        else:
+            await self._app(passed, receive, _naming(origin, send))
+
+    def _foreign_page(self, scope: Scope, path: str) -> bytes | None:
+        """The origin of an allowed page elsewhere that asks for inference: its browser wants to be told so (CORS)."""
+        for name, value in scope["headers"]:
+            if name == b"origin":
+                host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+                allowed = path.startswith(INFERENCE) and origin_allowed(
+                    value.decode("latin-1"), "", host, self._origins, inference=True
+                )
+                return value if allowed else None
+        return None
 
     def _pass(self, scope: Scope) -> Scope:
         """The scope as the application sees it. Raises the ``HerdError`` that refuses the request."""
@@ -91,3 +108,33 @@ async def refuse(path: str, error: HerdError, send: Send) -> None:
     lines = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": error.status, "headers": lines})
     await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def _preflight(origin: bytes, send: Send) -> None:
+    lines = [
+        *_cors(origin),
+        (b"access-control-allow-methods", b"GET, POST, HEAD, OPTIONS"),
+        (b"access-control-allow-headers", b"authorization, content-type, x-herd-tags, x-api-key"),
+        (b"access-control-max-age", b"600"),
+    ]
+    await send({"type": "http.response.start", "status": 204, "headers": lines})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _naming(origin: bytes, send: Send) -> Send:
+    """``send`` that tells the browser which page may read the answer. No cookies: inference needs none."""
+
+    async def named(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *_cors(origin)]
+        await send(message)
+
+    return named
+
+
+def _cors(origin: bytes) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"access-control-allow-origin", origin),
+        (b"vary", b"origin"),
+        (b"access-control-expose-headers", b"x-fleet-node, x-fleet-score, x-fleet-retries, x-fleet-fallback"),
+    ]

@@ -1,4 +1,4 @@
-"""Who may ask: names by which the router may be called, pages that may call it, and the admin's key. Pure; knows no HTTP.
+"""Who may ask: names the router may be called by, pages that may call it, the admin's key. Pure; knows no HTTP.
 
 The threat is a web page in the browser of somebody on the LAN: it can send simple requests anywhere, and by DNS
 rebinding it can make its own name point at the router. Programs that are not browsers send neither ``Origin`` nor
@@ -27,7 +27,7 @@ def host_allowed(host: str, names: Collection[str]) -> bool:
 
 
 def origin_allowed(origin: str, site: str, host: str, origins: Collection[str], *, inference: bool) -> bool:
-    """Whether a browser's page may send a request that has effects. ``inference`` also lets local pages and apps ask."""
+    """Whether a browser's page may send a request that has effects; for ``inference`` local pages and apps may too."""
     if origin:
         if origin.rstrip("/").lower() in origins:
             return True

@@ -52,7 +52,7 @@ class Advertiser:
             task = await zeroconf.async_register_service(info, allow_name_change=True)
             await task
             self._log.info("mdns.advertised", addresses=found, port=self._port)
-            while self._addresses() == found:
+            while self._addresses() == found:  # noqa: ASYNC110 - no system tells of a new address by an event
                 await asyncio.sleep(REFRESH_S)
         finally:
             await asyncio.shield(_leave(zeroconf, info))

@@ -33,7 +33,7 @@ class NodeClient:
         await self._http.aclose()
 
     def route_url(self, node_id: str, engine: str) -> tuple[str, tuple[tuple[str, str], ...]]:
-        """Base URL of an engine and the headers of that way. Raises ``NodeUnreachable`` when it is not here any more."""
+        """Base URL of an engine and the headers of that way. Raises ``NodeUnreachable`` when it is gone."""
         node = self._registry.node(node_id)
         report = node.engine(engine) if node is not None else None
         if node is None or report is None:

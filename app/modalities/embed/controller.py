@@ -1,4 +1,4 @@
-"""The doors of embed: /api/embed, /api/embeddings, /v1/embeddings. They answer 501 until this modality serves; knows no engine."""
+"""The doors of embed: /api/embed, /api/embeddings, /v1/embeddings. 501 until it serves; knows no engine."""
 
 from litestar import Controller, Request, Response, post
 from litestar.datastructures import State

@@ -1,4 +1,4 @@
-"""The doors of image: /api/generate-image, /v1/images/generations. They answer 501 until this modality serves; knows no engine."""
+"""The doors of image: /api/generate-image, /v1/images/generations. 501 until it serves; knows no engine."""
 
 from litestar import Controller, Request, Response, get, post
 from litestar.datastructures import State

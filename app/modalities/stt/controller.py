@@ -1,4 +1,4 @@
-"""The doors of stt: /api/transcribe, /v1/audio/transcriptions. They answer 501 until this modality serves; knows no engine."""
+"""The doors of stt: /api/transcribe, /v1/audio/transcriptions. 501 until it serves; knows no engine."""
 
 from litestar import Controller, Request, Response, post
 from litestar.datastructures import State

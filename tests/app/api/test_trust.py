@@ -15,7 +15,8 @@ def test_local_names_and_addresses_are_this_router(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example.com", "evil.example.com:11435", "", "a.b.evil.com", "x@localhost.evil.com", "127.0.0.1.nip.io"]
+    "host",
+    ["evil.example.com", "evil.example.com:11435", "", "a.b.evil.com", "x@localhost.evil.com", "127.0.0.1.nip.io"],
 )
 def test_foreign_names_are_not(host: str) -> None:
     assert not host_allowed(host, set())
