@@ -63,11 +63,12 @@ class OpenAIEngine:
             raise
         identity = self._identity
         models = await self._models(listed, identity)
+        vectors = bool(models) and all(model.modality == "embed" for model in models)
         return EngineReport(
             name=self.name,
             kind=self.kind,
             version=identity.version,
-            operations=identity.operations,
+            operations=("embed",) if vectors else identity.operations,
             dialects=identity.dialects,
             models=tuple(models),
         )

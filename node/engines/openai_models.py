@@ -9,6 +9,8 @@ from node.engines.reading import mapping, model_name, parameters, positive, text
 from node.wire import ModelReport
 
 _QUANTIZATION = re.compile(r"[.-]((?:i?q\d\w*|[bf]+p?(?:8|16|32)|mxfp4\w*))(?:\.gguf)?$", re.IGNORECASE)
+_WORD_PIECES = 3
+"""llama.cpp's number of the vocabulary of BERT and its kin, which make vectors only."""
 Rows = Iterable[Mapping[str, Any]]
 
 
@@ -39,8 +41,10 @@ def _llama_model(row: Mapping[str, Any], props: Mapping[str, Any], *, router: bo
     settings = mapping(props.get("default_generation_settings"))
     context = positive(settings.get("n_ctx")) or positive(meta.get("n_ctx"))
     quantization = text(meta.get("ftype")) or text(props.get("model_ftype")) or quantization_of(told)
+    embed = meta.get("vocab_type") == _WORD_PIECES
     return ModelReport(
         name=name,
+        modality="embed" if embed else "llm",
         loaded=loaded,
         size_bytes=size,
         resident_bytes=size if loaded else None,
@@ -49,7 +53,7 @@ def _llama_model(row: Mapping[str, Any], props: Mapping[str, Any], *, router: bo
         format="gguf",
         parameters=parameters(meta.get("n_params")),
         quantization=quantization,
-        capabilities=_llama_capabilities(row, props),
+        capabilities=("embedding",) if embed else _llama_capabilities(row, props),
     )
 
 

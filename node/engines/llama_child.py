@@ -1,0 +1,64 @@
+"""The program of an embedded engine's child: llama.cpp's server for one model file. Knows nothing of its parent.
+
+Run as ``python -m node.engines.llama_child``. Once it serves it prints one line of JSON,
+``{"address": "http://127.0.0.1:PORT"}``; it exits when its stdin ends. A crash of native
+code ends this process and not the node.
+"""
+
+import argparse
+import json
+import os
+import sys
+import threading
+from typing import Any
+
+
+def main() -> None:
+    args = _arguments()
+    speech = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what native code prints must not be taken for our one line
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+    import xllamacpp
+
+    server = xllamacpp.Server(_params(xllamacpp.CommonParams(), args))
+    speech.write(json.dumps({"address": server.listening_address}) + "\n")
+    speech.flush()
+    threading.Event().wait()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="llama.cpp's server for one model file, until stdin ends.")
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--context", type=int, required=True, help="tokens, for all slots together")
+    parser.add_argument("--parallel", type=int, required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--embedding", action="store_true")
+    return parser.parse_args()
+
+
+def _params(p: Any, args: argparse.Namespace) -> Any:
+    p.model.path = args.model
+    p.model_alias = {args.name}  # a set: a plain text would become a set of letters
+    p.hostnames = ["127.0.0.1"]
+    p.port = 0
+    p.n_ctx = args.context
+    p.n_parallel = args.parallel
+    p.cpuparams.n_threads = p.cpuparams_batch.n_threads = args.threads
+    p.endpoint_metrics = p.endpoint_slots = p.endpoint_props = True
+    p.ui = False
+    if args.embedding:
+        p.embedding = True
+        p.n_batch = p.n_ubatch = max(512, args.context // args.parallel)  # an embedding is made in one batch
+    return p
+
+
+def _exit_with_parent() -> None:
+    while sys.stdin.buffer.read(4096):
+        pass
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
