@@ -93,7 +93,7 @@ class Log:
                 self._flush(time.time())
 
     def close(self) -> None:
-        """Write out, close the file and give the standard library's logging back. Later events reach the console only."""
+        """Write out, close the file, give the standard library's logging back. Later events reach the console only."""
         with self._lock:
             self.flush()
             self._file.close()
@@ -136,7 +136,7 @@ class Log:
 def configure(*, file: Path, file_level: str, console_level: str, days: int = 30, console: TextIO | None = None) -> Log:
     """Send every log event of this process to ``file`` and to the console (stderr), each from its own level on.
 
-    ``days`` is how many rotated files are kept. A file that cannot be opened is told on the console, and the work goes on.
+    ``days`` is how many rotated files are kept. A file that cannot be opened is told on the console, and work goes on.
     """
     ranks = LEVELS[file_level.lower()], LEVELS[console_level.lower()]
     opened = LogFile(file, days=days)

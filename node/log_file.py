@@ -12,7 +12,7 @@ KEPT_BYTES = 1024 * 1024
 
 
 class LogFile:
-    """Appends whole lines. Never raises: lines that the disk does not take are kept for a while, then counted as lost."""
+    """Appends whole lines. Never raises: what the disk does not take is kept for a while, then counted as lost."""
 
     def __init__(self, path: Path, *, days: int) -> None:
         self.path = path

@@ -1,0 +1,109 @@
+"""The tables of the history: traces with their tags, totals of pruned traces, settings, nodes. Knows no query."""
+
+from typing import Any
+
+from advanced_alchemy.base import BigIntBase, CommonTableAttributes, orm_registry
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+Json = JSON(none_as_null=True)
+
+
+class Plain(CommonTableAttributes, DeclarativeBase):
+    """A table whose primary key is made of its own columns."""
+
+    __abstract__ = True
+    registry = orm_registry
+
+
+class Trace(BigIntBase):
+    """A ``TraceRecord``. The id is given by the writer and grows with time, so that writing a row twice keeps one."""
+
+    __tablename__ = "trace"
+    __table_args__ = (
+        Index("ix_trace_model_timestamp", "model", "timestamp"),
+        Index("ix_trace_node_id_model_timestamp", "node_id", "model", "timestamp"),
+    )
+
+    request_id: Mapped[str] = mapped_column(String, index=True)
+    model: Mapped[str]
+    original_model: Mapped[str]
+    node_id: Mapped[str]
+    status: Mapped[str]
+    timestamp: Mapped[float] = mapped_column(index=True)
+    modality: Mapped[str]
+    engine: Mapped[str]
+    endpoint: Mapped[str]
+    policy: Mapped[str]
+    how: Mapped[str]
+    score: Mapped[float | None]
+    scores_breakdown: Mapped[dict[str, float] | None] = mapped_column(Json)
+    latency_ms: Mapped[float]
+    time_to_first_token_ms: Mapped[float | None]
+    queue_wait_ms: Mapped[float]
+    load_ms: Mapped[float | None]
+    prefill_ms: Mapped[float | None]
+    decode_ms: Mapped[float | None]
+    prompt_tokens: Mapped[int | None]
+    completion_tokens: Mapped[int | None]
+    cached_tokens: Mapped[int | None]
+    finish_reason: Mapped[str | None]
+    retry_count: Mapped[int]
+    fallback_used: Mapped[bool]
+    excluded_nodes: Mapped[list[str] | None] = mapped_column(Json)
+    attempts: Mapped[list[dict[str, Any]]] = mapped_column(Json)
+    client_ip: Mapped[str]
+    user_agent: Mapped[str]
+    original_format: Mapped[str]
+    streamed: Mapped[bool]
+    error_message: Mapped[str | None] = mapped_column(Text)
+    tags: Mapped[list[str] | None] = mapped_column(Json)
+    notes: Mapped[list[str] | None] = mapped_column(Json)
+
+
+class TraceTag(Plain):
+    """One tag of one trace, so that a tag's traces are found without reading the others."""
+
+    __tablename__ = "trace_tag"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy's own form
+
+    tag: Mapped[str] = mapped_column(primary_key=True)
+    trace_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("trace.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+
+
+class TraceTotal(Plain):
+    """What the pruned completed traces of one model add up to, so that all-time totals outlive retention."""
+
+    __tablename__ = "trace_total"
+
+    model: Mapped[str] = mapped_column(primary_key=True)
+    requests: Mapped[int]
+    prompt_tokens: Mapped[int] = mapped_column(BigInteger)
+    completion_tokens: Mapped[int] = mapped_column(BigInteger)
+
+
+class Setting(BigIntBase):
+    """A ``SettingRecord``."""
+
+    __tablename__ = "setting"
+    __table_args__ = (UniqueConstraint("section", "key", name="uq_setting_section_key"),)
+
+    section: Mapped[str]
+    key: Mapped[str]
+    value: Mapped[Any] = mapped_column(JSON())
+    changed_at: Mapped[float]
+    changed_by: Mapped[str]
+
+
+class Node(BigIntBase):
+    """A ``NodeRecord``."""
+
+    __tablename__ = "node"
+
+    node_id: Mapped[str] = mapped_column(unique=True)
+    token_hash: Mapped[str]
+    first_seen: Mapped[float]
+    admitted_at: Mapped[float | None]
+    address: Mapped[str]
