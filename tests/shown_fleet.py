@@ -171,6 +171,7 @@ def trace(number: int, **changes: object) -> TraceRecord:
             "role_affinity": 0.0,
             "availability": 6.0,
             "context_fit": 10.0,
+            "total": 71.5,
         },
         latency_ms=2100.0 + number * 13,
         time_to_first_token_ms=180.0 + number,

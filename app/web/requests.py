@@ -146,7 +146,7 @@ def why(trace: TraceRecord) -> Why:
     return Why(
         sentence=sentence(trace),
         total="" if trace.score is None else f"{trace.score:+.1f}",
-        points=points(trace.scores_breakdown or {}),
+        points=points(given(trace)),
         phases=phases(trace),
         attempts=tuple(_attempt(attempt) for attempt in trace.attempts),
         notes=tuple(trace.notes or ()),
@@ -164,8 +164,13 @@ def sentence(trace: TraceRecord) -> str:
     text = f"{trace.node_id} came first{score}{policy}."
     if HOW.get(trace.how):
         text += f" {trace.model} is {HOW[trace.how]}; {trace.original_model} was asked for."
-    best = _strongest(trace.scores_breakdown or {})
+    best = _strongest(given(trace))
     return f"{text} {best}".strip()
+
+
+def given(trace: TraceRecord) -> dict[str, float]:
+    """The points of each scorer; the stored breakdown also carries their sum."""
+    return {name: value for name, value in (trace.scores_breakdown or {}).items() if name != "total"}
 
 
 def _strongest(scores: dict[str, float]) -> str:

@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -38,9 +39,13 @@ class Visit:
         self.complaints: list[str] = []
         self.foreign: list[str] = []
         self.site = site
-        self.page.on("console", lambda said: said.type in {"error", "warning"} and self.complaints.append(said.text))
+        self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("request", self._note)
+
+    def _hear(self, said: Any) -> None:
+        if said.type in {"error", "warning"}:
+            self.complaints.append(said.text)
 
     def _note(self, request: Any) -> None:
         if not request.url.startswith((self.site.url + "/", "data:")):
@@ -58,6 +63,10 @@ def until(page: Any, holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline
         page.wait_for_timeout(20)
+
+
+def shows(page: Any, text: str) -> bool:
+    return text in page.locator("#totals").inner_text()
 
 
 @pytest.fixture
@@ -91,7 +100,7 @@ def test_the_page_fits_its_screen_and_asks_nobody_else(browser: Any, site: Site,
 def test_a_change_of_the_fleet_arrives_without_a_reload(visit: Visit) -> None:
     page = visit.open()
     visit.site.snapshot = msgspec.structs.replace(visit.site.snapshot, completed=777)
-    until(page, lambda: page.locator("#totals").inner_text().count("777") == 1)
+    until(page, partial(shows, page, "777"))
     nodes = visit.site.snapshot.nodes
     visit.site.snapshot = msgspec.structs.replace(visit.site.snapshot, nodes=nodes[:1])
     until(page, lambda: page.locator("#region-nodes > *").count() == 1)
@@ -174,7 +183,7 @@ def test_several_tabs_of_one_browser_are_all_live(visit: Visit) -> None:
         tab.wait_for_selector("[data-live=on]")
     visit.site.snapshot = msgspec.structs.replace(visit.site.snapshot, completed=313)
     for tab in tabs:
-        until(tab, lambda tab=tab: "313" in tab.locator("#totals").inner_text())
+        until(tab, partial(shows, tab, "313"))
 
 
 def test_a_tab_that_nobody_sees_gives_its_stream_back_and_catches_up_later(visit: Visit) -> None:
@@ -187,7 +196,7 @@ def test_a_tab_that_nobody_sees_gives_its_stream_back_and_catches_up_later(visit
     until(page, lambda: visit.site.live.listeners == 0)
     visit.site.snapshot = msgspec.structs.replace(visit.site.snapshot, completed=414)
     page.evaluate(turn, False)
-    until(page, lambda: "414" in page.locator("#totals").inner_text())
+    until(page, partial(shows, page, "414"))
 
 
 def test_when_the_stream_ends_the_page_says_so(visit: Visit) -> None:

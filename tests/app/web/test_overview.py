@@ -88,7 +88,8 @@ def test_a_request_row_says_why_this_node_with_points_phases_and_attempts() -> N
     assert "a fallback that the client named" in row.why.sentence
     assert [attempt.word for attempt in row.why.attempts] == ["Failed", "Completed"]
     assert [phase.name for phase in row.why.phases] == ["wait", "load", "prefill", "decode"]
-    assert row.why.points[0].text == "+50.0"
+    assert [bar.text for bar in row.why.points] == ["+50.0", "+14.0", "-6.0", "-2.5", "0", "+6.0", "+10.0"]
+    assert row.why.total == "+71.5"
 
 
 def test_a_request_that_nobody_took_says_so() -> None:
