@@ -55,12 +55,16 @@ class Meter(Protocol):
     it translates). ``finish`` is called once at the engine's end of answer and returns what is left to send.
     ``complete`` is true once the terminal record was seen; ``usage`` holds the engine's counters.
     ``refusal`` is set when the very first record is an error or is no record at all: the attempt may go elsewhere.
-    ``content_type`` is what the client is told.
+    ``failed`` is set when the engine itself ended a started answer with an error record, which has gone on to the client.
+    ``content_type`` is what the client is told; empty: what the engine said.
+    Pieces go on in whole records only, so that an error record may follow at any time. ``feed`` raises ``StreamBroken``
+    when a record grows past all bounds.
     """
 
     complete: bool
     usage: Usage
     refusal: str | None
+    failed: str | None
     content_type: str
 
     def feed(self, piece: bytes) -> bytes: ...
@@ -68,12 +72,16 @@ class Meter(Protocol):
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """What goes to the engine. ``stream``: whether the *engine* is asked to stream. ``notes`` say what was changed."""
+    """What goes to the engine. ``stream``: whether the *engine* is asked to stream. ``notes`` say what was changed.
+
+    ``method`` is "GET" for a question without a body.
+    """
 
     path: str
     body: bytes
     meter: Meter
     stream: bool
+    method: str = "POST"
     content_type: str = "application/json"
     notes: tuple[str, ...] = ()
 
