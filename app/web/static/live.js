@@ -42,27 +42,58 @@
 
   const inUse = (part) => part.contains(document.activeElement) || part.querySelector(":scope > details[open]");
 
-  function apply(regions) {
-    for (const [name, { parts = {}, order }] of Object.entries(regions)) {
-      const region = document.getElementById(`region-${name}`);
-      if (!region) continue;
-      for (const [id, html] of Object.entries(parts)) {
-        const next = parser.parseFromString(html, "text/html").body.firstElementChild;
-        const old = document.getElementById(id);
-        localise(next);
-        if (old) morph(old, next);
-        else region.append(next);
-      }
-      if (!order) continue;
-      const wanted = new Set(order);
-      for (const part of [...region.children]) if (!wanted.has(part.id) && !inUse(part)) part.remove();
-      let place = region.firstElementChild;
-      for (const part of order.map((id) => document.getElementById(id))) {
-        if (part === place) place = place.nextElementSibling;
-        else if (part) region.insertBefore(part, place);
-      }
+  function draw(region, { parts = {}, order }) {
+    for (const [id, html] of Object.entries(parts)) {
+      const next = parser.parseFromString(html, "text/html").body.firstElementChild;
+      const old = document.getElementById(id);
+      localise(next);
+      if (old) morph(old, next);
+      else region.append(next);
+    }
+    if (!order) return;
+    const wanted = new Set(order);
+    for (const part of [...region.children]) if (!wanted.has(part.id) && !inUse(part)) part.remove();
+    let place = region.firstElementChild;
+    for (const part of order.map((id) => document.getElementById(id))) {
+      if (part === place) place = place.nextElementSibling;
+      else if (part) region.insertBefore(part, place);
     }
   }
+
+  // While a person reads an opened row, what is new waits behind a button: the row does not move away.
+  const held = new Map();
+  const reading = (region) => "hold" in region.dataset && region.querySelector("details[open]");
+
+  function tell(region) {
+    const button = document.querySelector(`[data-release="${region.id}"]`);
+    const fresh = held.get(region)?.order?.filter((id) => !document.getElementById(id)).length ?? 0;
+    if (button) Object.assign(button, { hidden: fresh === 0, textContent: `Show ${fresh} new` });
+  }
+
+  function release(region) {
+    const change = held.get(region);
+    held.delete(region);
+    if (change) draw(region, change);
+    tell(region);
+  }
+
+  function apply(regions) {
+    for (const [name, change] of Object.entries(regions)) {
+      const region = document.getElementById(`region-${name}`);
+      if (!region) continue;
+      const old = held.get(region);
+      if (old || reading(region))
+        held.set(region, { parts: { ...old?.parts, ...change.parts }, order: change.order ?? old?.order });
+      else draw(region, change);
+      if (held.has(region)) tell(region);
+    }
+  }
+
+  document.addEventListener("click", (event) => {
+    const id = event.target.closest("[data-release]")?.dataset.release;
+    if (id) release(document.getElementById(id));
+  });
+  document.addEventListener("toggle", () => { for (const region of [...held.keys()]) if (!reading(region)) release(region); }, true);
 
   let source, timer, last = main?.dataset.after ?? "";
   const say = (state, word) => Object.assign(status, { textContent: word }).setAttribute("data-live", state);

@@ -108,17 +108,34 @@ def test_a_change_of_the_fleet_arrives_without_a_reload(visit: Visit) -> None:
     until(page, lambda: page.locator("#region-nodes > *").count() == 4)
 
 
-def test_an_opened_row_stays_open_and_keeps_the_focus_while_requests_arrive(visit: Visit) -> None:
+def test_an_opened_row_stays_open_and_in_its_place_while_requests_arrive(visit: Visit) -> None:
     page = visit.open()
-    row = page.locator("#region-requests > li").nth(29)
+    row = page.locator("#region-requests > li").nth(3)
     key = row.get_attribute("id")
     row.locator("summary").focus()
     page.keyboard.press("Enter")
     assert page.locator(f"#{key} .sentence").is_visible()
-    visit.site.traces = [trace(number) for number in range(100, 150)]
-    until(page, lambda: page.locator("#region-requests > li").count() == 51)
-    assert page.locator(f"#{key} > details").get_attribute("open") is not None
+    place = row.bounding_box()
+    visit.site.traces = [*(trace(number) for number in range(100, 102)), *visit.site.traces]
+    button = page.get_by_role("button", name="Show 2 new")
+    button.wait_for()
+    assert page.locator(f"#{key}").bounding_box() == place
     assert page.evaluate(f"document.activeElement.closest('li').id === '{key}'")
+    page.keyboard.press("Enter")
+    until(page, lambda: page.locator("#region-requests > li").count() == 32)
+    assert not button.is_visible()
+    assert page.evaluate(f"document.activeElement.closest('li').id === '{key}'")
+
+
+def test_new_requests_may_be_shown_without_closing_the_opened_row(visit: Visit) -> None:
+    page = visit.open()
+    row = page.locator("#region-requests > li").nth(29)
+    key = row.get_attribute("id")
+    row.locator("summary").click()
+    visit.site.traces = [trace(number) for number in range(100, 150)]
+    page.get_by_role("button", name="Show 50 new").click()
+    assert page.locator("#region-requests > li").count() == 51
+    assert page.locator(f"#{key} .sentence").is_visible()
 
 
 def test_an_opened_list_of_a_node_stays_open_while_the_node_changes(visit: Visit) -> None:
