@@ -112,8 +112,8 @@ class Engines:
             return
         here = address.here(lan)
         name = name or (f"engine-{address.port}" if here else f"{address.host}-{address.port}"[:40])
-        if name in self._entries:
-            raise ValueError(f"--engine: two engines are called {name!r}; give each its own name, as in NAME=URL.")
+        if name in self._entries or name.startswith("embedded"):
+            raise ValueError(f"--engine: another engine is called {name!r}; give each its own name, as in NAME=URL.")
         self._entries[name] = _Entry(name, address, named=True)
 
     def _add_ollama(self, told: str) -> None:
@@ -121,12 +121,11 @@ class Engines:
         lan = self._lan_addresses()
         if self._known(address, lan):
             return
-        if "ollama" in self._entries:
-            raise ValueError("--engine: the name 'ollama' is taken by the Ollama at " + address.url + ".")
+        name = "ollama-2" if "ollama" in self._entries else "ollama"
         named = not (address.loopback and address.port == OLLAMA_PORT)
         here = address.here(lan)
-        engine = OllamaEngine("ollama", address.url, self._http, local=here, slots=self._slots)
-        self._entries["ollama"] = _Entry("ollama", address, engine, named=named)
+        engine = OllamaEngine(name, address.url, self._http, local=here, slots=self._slots if here else None)
+        self._entries[name] = _Entry(name, address, engine, named=named)
 
     def _known(self, address: Address, lan: Iterable[str]) -> bool:
         lan = list(lan)
@@ -155,7 +154,7 @@ class Engines:
 
     def _forget(self, now: float) -> None:
         for name, entry in list(self._entries.items()):
-            found = not entry.named and name != "ollama"
+            found = not entry.named and entry.address.port in self._well_known
             if found and entry.away_since is not None and now - entry.away_since > FORGET_AFTER_S:
                 del self._entries[name]
 

@@ -26,7 +26,8 @@ async def ask(
 ) -> Said:
     """Any status is an answer. Raises ``EngineAway``, ``EngineSilent`` or ``EngineError``."""
     content = None if body is None else msgspec.json.encode(body)
-    headers = {"content-type": "application/json"} if content is not None else {}
+    # Each question has its own connection: servers that close idle ones after 5 s would meet a heartbeat of 5 s.
+    headers = {"connection": "close"} | ({"content-type": "application/json"} if content is not None else {})
     try:
         async with http.stream(
             method, url, content=content, headers=headers, timeout=timeout_s, follow_redirects=False

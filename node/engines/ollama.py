@@ -1,6 +1,7 @@
 """Ollama, asked by its own API: what it has, what is loaded, how many requests it takes. Knows no process."""
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -102,21 +103,17 @@ class OllamaEngine:
         present = {_digest(row) for row in (*running, *tags)}
         self._shown = {digest: shown for digest, shown in self._shown.items() if digest in present}
         room = asyncio.Semaphore(SHOW_AT_ONCE)
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SHOW_BUDGET_S), asyncio.TaskGroup() as group:
                 for digest, name in wanted.items():
                     group.create_task(self._show(digest, name, room))
-        except TimeoutError:
-            pass
 
     async def _show(self, digest: str, name: str, room: asyncio.Semaphore) -> None:
         async with room:
-            try:
+            # Noted before the answer, so that one which fails or hangs does not cost its time in every report.
+            self._shown[digest] = Shown(again_at=asyncio.get_running_loop().time() + SHOW_AGAIN_S)
+            with contextlib.suppress(EngineError):
                 said = await ask_object(self._http, self.url + "/api/show", method="POST", body={"model": name})
-            except EngineError:
-                again = asyncio.get_running_loop().time() + SHOW_AGAIN_S
-                self._shown[digest] = Shown(again_at=again)
-            else:
                 self._shown[digest] = shown_of(said)
 
 

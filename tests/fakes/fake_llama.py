@@ -17,7 +17,7 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from fakes.fake_ollama import FakeModel, FakeOllama
+from fakes.fake_ollama import INFERENCE, FakeModel, FakeOllama
 from fakes.scripted import Answer, Request, replying
 
 
@@ -63,8 +63,6 @@ class FakeLlama(FakeOllama):
                 return replying([{"id": n, "n_ctx": 4096, "is_processing": False} for n in range(self.total_slots)])
             case "GET", "/version" if self.owner == "vllm":
                 return replying({"version": "0.11.2"})
-            case "POST", "/v1/completions" | "/v1/chat/completions" if llama and request.body == b"{}":
-                return _refused("'prompt' is required", "invalid_request_error", 400)
             case "POST", "/v1/messages" if llama:
                 return _refused("'messages' is required", "server_error", 500)
             case "POST", "/v1/responses" if llama and self.responses:
@@ -73,6 +71,8 @@ class FakeLlama(FakeOllama):
                 return _refused("This server does not support embeddings.", "not_supported_error", 501)
             case "GET", "/" | "/v1/models/":
                 return _refused("File Not Found", "not_found_error", 404)
+            case "POST", path if llama and path in INFERENCE and request.body == b"{}":
+                return _refused("'prompt' is required", "invalid_request_error", 400)
         return None
 
     def _props(self) -> dict[str, Any]:

@@ -207,7 +207,7 @@ class FakeOllama(ScriptedServer):
         model = self._loaded(body)
         if model is None:
             return _absent(body)
-        named = {"model": body["model"], "created_at": CREATED}
+        named = {"model": body.get("model"), "created_at": CREATED}
         if empty:
             reason = "load" if model.loaded else "unload"
             return replying({**named, **shape(""), "done": True, "done_reason": reason})
@@ -245,7 +245,7 @@ class FakeOllama(ScriptedServer):
         texts = body.get("input") if isinstance(body.get("input"), list) else [body.get("input", "")]
         vectors = [_vector(str(text)) for text in texts]
         counted = {"prompt_eval_count": len(vectors), "total_duration": 1_000_000, "load_duration": 1_000}
-        return Answer(pieces=self._paced([], _line({"model": body["model"], "embeddings": vectors, **counted})))
+        return Answer(pieces=self._paced([], _line({"model": body.get("model"), "embeddings": vectors, **counted})))
 
     def _embeddings(self, body: dict[str, Any]) -> Answer:
         if self._loaded(body) is None:
@@ -258,7 +258,7 @@ class FakeOllama(ScriptedServer):
         texts = body.get("input") if isinstance(body.get("input"), list) else [body.get("input", "")]
         rows = [{"object": "embedding", "index": i, "embedding": _vector(str(t))} for i, t in enumerate(texts)]
         usage = {"prompt_tokens": len(rows), "total_tokens": len(rows)}
-        whole = {"object": "list", "data": rows, "model": body["model"], "usage": usage}
+        whole = {"object": "list", "data": rows, "model": body.get("model"), "usage": usage}
         return Answer(pieces=self._paced([], json.dumps(whole).encode()))
 
     def _openai_chat(self, body: dict[str, Any]) -> Answer:
@@ -285,7 +285,7 @@ class FakeOllama(ScriptedServer):
         count = len(self.words)
         usage = {"prompt_tokens": self.prompt_tokens, "completion_tokens": count}
         usage["total_tokens"] = self.prompt_tokens + count
-        base = {"id": "chatcmpl-1", "created": 1, "model": body["model"], "system_fingerprint": "fp_fake"}
+        base = {"id": "chatcmpl-1", "created": 1, "model": body.get("model"), "system_fingerprint": "fp_fake"}
         if not body.get("stream"):
             choice = {"index": 0, **whole("".join(self.words)), "finish_reason": "stop"}
             full = {**base, "object": kind, "choices": [choice], "usage": usage}
