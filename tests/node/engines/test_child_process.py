@@ -61,8 +61,7 @@ async def test_a_program_that_is_not_there_is_an_os_error():
 async def test_a_child_does_not_outlive_a_parent_that_was_killed():
     code = (
         "import asyncio, os, sys\n"
-        "from node.engines import process
-from node.engines.process import Child\n"
+        "from node.engines.process import Child\n"
         "async def main():\n"
         "    child = await Child.spawn([sys.executable, '-c', 'import sys; sys.stdin.read()'], os.environ)\n"
         "    print(child.pid, flush=True)\n"
