@@ -118,14 +118,18 @@ class Live:
 
     async def run(self) -> None:
         """Look and tell, once an interval, while anybody listens; until ``stop``."""
+        failing = False
         while not self._stopped.is_set():
             await self._watched.wait()
             if self._stopped.is_set():
                 return
             try:
                 self._tell(await self.look())
+                failing = False
             except Exception as error:
-                log.exception("live.failed", error=str(error))
+                if not failing:
+                    log.exception("live.failed", error=str(error))
+                failing = True
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval_s):
                     await self._stopped.wait()
