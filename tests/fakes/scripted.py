@@ -15,6 +15,7 @@ import asyncio
 import socket
 import struct
 import time
+import traceback
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import aclosing
@@ -168,7 +169,11 @@ class _Connection(asyncio.Protocol):
         server.peak = max(server.peak, server.running)
         server.requests.append(request)
         try:
-            answer = server._choose(request)
+            try:
+                answer = server._choose(request)
+            except Exception as exc:  # a mistake in the fake itself must be seen, not look like a broken engine
+                traceback.print_exc()
+                answer = failing(500, f"the fake failed: {exc!r}".encode(), "text/plain")
             keep = await self._send(request, answer)
             self.request = None  # complete: a client that leaves now leaves nothing behind
             if answer.after:
