@@ -55,7 +55,7 @@ class Meter(Protocol):
     it translates). ``finish`` is called once at the engine's end of answer and returns what is left to send.
     ``complete`` is true once the terminal record was seen; ``usage`` holds the engine's counters.
     ``refusal`` is set when the very first record is an error or is no record at all: the attempt may go elsewhere.
-    ``failed`` is set when the engine itself ended a started answer with an error record, which has gone on to the client.
+    ``failed`` is set when the engine itself ended a started answer with an error record, which went on to the client.
     ``content_type`` is what the client is told; empty: what the engine said.
     Pieces go on in whole records only, so that an error record may follow at any time. ``feed`` raises ``StreamBroken``
     when a record grows past all bounds.

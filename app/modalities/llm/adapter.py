@@ -1,0 +1,177 @@
+"""The scorer adapter of llm: a request body becomes a job, a route becomes a call. Pure; knows no node, clock or HTTP.
+
+Native first: where the engine speaks the client's dialect, only the few keys that the router must change are changed.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from app.errors import NotServed
+from app.fleet.job import Call, Job, Meter, Route
+from app.modalities.llm import body as bodies
+from app.modalities.llm import context, tags
+from app.modalities.llm.body import Fields, View
+from app.modalities.llm.dialects import ollama, openai
+from app.scoring.types import Demand
+from node.wire import model_key
+
+_READERS: dict[str, msgspec.json.Decoder[View]] = {
+    "/api/chat": msgspec.json.Decoder(bodies.OllamaChat),
+    "/api/generate": msgspec.json.Decoder(bodies.OllamaGenerate),
+    "/v1/chat/completions": msgspec.json.Decoder(bodies.OpenAIChat),
+    "/v1/completions": msgspec.json.Decoder(bodies.OpenAICompletion),
+}
+_OURS = ("metadata", "fallback_models", "user")
+"""Keys for the router's eyes only."""
+_FOREVER = msgspec.Raw(b"-1")
+_USAGE = msgspec.Raw(b'{"include_usage":true}')
+_encode = msgspec.json.Encoder().encode
+
+
+def job(
+    endpoint: str,
+    body: bytes,
+    *,
+    request_id: str,
+    clock: Callable[[], float],
+    timer: Callable[[], float],
+    client: str = "",
+    user_agent: str = "",
+    tag_header: str = "",
+    category: Callable[[str], str] = lambda _: "",
+) -> Job:
+    """The job that a request body asks for. Raises a ``RequestError`` and nothing else.
+
+    ``clock`` gives epoch seconds and ``timer`` monotonic ones; both are read only where an answer must be translated.
+    ``category`` says what a model is good at.
+    """
+    fields = bodies.fields_of(body)
+    view = bodies.read(_READERS[endpoint], body)
+    names = bodies.names_of(view)
+    output = bodies.judge_numbers(view)
+    native = endpoint.startswith("/api/")
+    if not native:
+        bodies.judge_links(view)
+    prompt = context.prompt_tokens(*view.measure())
+    dialect = ollama if native else openai
+    stream = native if view.stream is None else view.stream
+    request = Request(endpoint, body, fields, view, stream=stream, clock=clock, timer=timer)
+    return Job(
+        id=request_id,
+        demand=Demand(
+            modality="llm",
+            operation="chat" if endpoint in ("/api/chat", "/v1/chat/completions") else "generate",
+            models=names,
+            category=category(names[0]),
+            prompt_tokens=prompt,
+            context_needed=context.context_needed(prompt, output),
+            needs=_needs(view),
+        ),
+        prepare=request.prepare,
+        error_body=dialect.error_body,
+        error_event=dialect.error_event,
+        dialect="ollama" if native else "openai",
+        endpoint=endpoint,
+        stream=stream,
+        tags=tags.collect(fields.get("metadata"), tag_header, fields.get("user")),
+        client=client,
+        user_agent=user_agent,
+    )
+
+
+def _needs(view: View) -> tuple[str, ...]:
+    if view.pictured:
+        return ("vision", "tools") if view.tools else ("vision",)
+    return ("tools",) if view.tools else ()
+
+
+class Request:
+    """A body that was read, and what becomes of it at each node that is tried."""
+
+    __slots__ = ("body", "clock", "endpoint", "fields", "native", "stream", "timer", "view")
+
+    def __init__(
+        self,
+        endpoint: str,
+        body: bytes,
+        fields: Fields,
+        view: View,
+        *,
+        stream: bool,
+        clock: Callable[[], float],
+        timer: Callable[[], float],
+    ) -> None:
+        self.endpoint = endpoint
+        self.body = body
+        self.fields = fields
+        self.view = view
+        self.native = endpoint.startswith("/api/")
+        self.stream = stream
+        self.clock = clock
+        self.timer = timer
+
+    def prepare(self, route: Route) -> Call:
+        """The call for this route. Raises ``NotServed`` if its engine cannot be spoken to, or a ``RequestError``."""
+        dialect = "ollama" if self.native else "openai"
+        if dialect in route.dialects:
+            return self._as_it_is(route)
+        raise NotServed(f"{route.engine} on {route.node_id} does not speak the dialect of {self.endpoint}")
+
+    def _as_it_is(self, route: Route) -> Call:
+        """The body with nothing changed but what must be; the very same bytes if nothing must."""
+        changes: Fields = {}
+        notes: list[str] = []
+        drop_usage = False
+        name = route.model.name
+        if _renamed(route, self.view.model or ""):
+            changes["model"] = msgspec.Raw(_encode(name))
+            notes.append("model.renamed")
+        if self.native:
+            if route.engine_kind == "ollama" and "keep_alive" not in self.fields:
+                changes["keep_alive"] = _FOREVER
+                notes.append("keep_alive.set")
+        elif self.stream and not _asks_for_usage(self.view):
+            changes["stream_options"] = _usage_asked(self.view)
+            drop_usage = True
+            notes.append("usage.asked")
+        return Call(
+            path=self.endpoint,
+            body=patch(self.body, self.fields, changes),
+            meter=self._meter(drop_usage),
+            stream=self.stream,
+            notes=tuple(notes),
+        )
+
+    def _meter(self, drop_usage: bool) -> Meter:
+        if self.native:
+            return ollama.StreamMeter() if self.stream else ollama.WholeMeter()
+        return openai.StreamMeter(drop_usage=drop_usage) if self.stream else openai.WholeMeter()
+
+
+def patch(body: bytes, fields: Fields, changes: Fields) -> bytes:
+    """The body with these top-level keys set and the router's own removed; every other value as it was written."""
+    if not changes and not any(key in fields for key in _OURS):
+        return body
+    patched = {**fields, **changes}
+    for key in _OURS:
+        patched.pop(key, None)
+    return _encode(patched)
+
+
+def _renamed(route: Route, asked: str) -> bool:
+    """Whether the engine must be told another name. Ollama takes either spelling of one name; others only their own."""
+    name = route.model.name
+    if name == asked:
+        return False
+    return route.how != "asked" or route.engine_kind != "ollama" or model_key(name) != model_key(asked)
+
+
+def _asks_for_usage(view: View) -> bool:
+    options: Fields | None = getattr(view, "stream_options", None)
+    return bool(options) and bytes((options or {}).get("include_usage", b"")) == b"true"
+
+
+def _usage_asked(view: View) -> msgspec.Raw:
+    options: Fields | None = getattr(view, "stream_options", None)
+    return msgspec.Raw(_encode({**options, "include_usage": True})) if options else _USAGE

@@ -1,0 +1,243 @@
+"""What the router reads of a request body, in any dialect: the fields it judges by. Pure; knows no engine.
+
+Only fields that the router itself needs are read and judged; every other one is the engine's affair.
+"""
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from app.errors import BodyInvalid, ModelMissing
+from app.modalities.llm import context
+
+Fields = dict[str, msgspec.Raw]
+T = TypeVar("T")
+NAME_LENGTH_MOST = 200
+FALLBACKS_MOST = 16
+NUMBER_MOST = 2**31 - 1
+NOTHING = msgspec.Raw(b"")
+
+Output = int | float | None
+
+
+class Link(msgspec.Struct):
+    """Where an image, a sound or a film is to be had."""
+
+    url: msgspec.Raw = NOTHING
+
+
+class Part(msgspec.Struct):
+    type: str = ""
+    text: str | None = None
+    image_url: msgspec.Raw = NOTHING
+    audio_url: msgspec.Raw = NOTHING
+    video_url: msgspec.Raw = NOTHING
+
+
+class Message(msgspec.Struct):
+    role: str | None = None
+    content: str | list[Part] | None = None
+    images: list[msgspec.Raw] | None = None
+    tool_calls: msgspec.Raw = NOTHING
+
+
+class Options(msgspec.Struct):
+    num_predict: Output = None
+    num_ctx: Output = None
+
+
+class View(msgspec.Struct):
+    """What every endpoint's body may say."""
+
+    model: str | None = None
+    stream: bool | None = None
+    fallback_models: list[str] | None = None
+    tools: list[msgspec.Raw] | None = None
+
+    @property
+    def output(self) -> Output:
+        """Tokens asked for at the most."""
+        return None
+
+    @property
+    def pictured(self) -> bool:
+        return False
+
+    def measure(self) -> tuple[int, int]:
+        """Characters of text, and the number of messages around them."""
+        return 0, 0
+
+
+class ChatView(View):
+    messages: list[Message] | None = None
+
+    @property
+    def pictured(self) -> bool:
+        for message in self.messages or ():
+            if message.images or (
+                isinstance(message.content, list) and any(part.image_url for part in message.content)
+            ):
+                return True
+        return False
+
+    def measure(self) -> tuple[int, int]:
+        characters = sum(map(len, self.tools or ()))
+        for message in self.messages or ():
+            content = message.content
+            if isinstance(content, str):
+                characters += len(content)
+            elif content:
+                characters += sum(len(part.text or "") for part in content if part.type == "text")
+            if len(message.tool_calls) > len("null"):
+                characters += len(message.tool_calls)
+        return characters, len(self.messages or ())
+
+
+class OllamaChat(ChatView):
+    options: Options | None = None
+
+    @property
+    def output(self) -> Output:
+        return self.options.num_predict if self.options else None
+
+
+class OllamaGenerate(View):
+    prompt: str | None = None
+    system: str | None = None
+    suffix: str | None = None
+    images: list[msgspec.Raw] | None = None
+    options: Options | None = None
+
+    @property
+    def output(self) -> Output:
+        return self.options.num_predict if self.options else None
+
+    @property
+    def pictured(self) -> bool:
+        return bool(self.images)
+
+    def measure(self) -> tuple[int, int]:
+        return sum(len(text or "") for text in (self.prompt, self.system, self.suffix)), 1
+
+
+class OpenAIChat(ChatView):
+    max_tokens: Output = None
+    max_completion_tokens: Output = None
+    stream_options: dict[str, msgspec.Raw] | None = None
+
+    @property
+    def output(self) -> Output:
+        return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
+
+
+class OpenAICompletion(View):
+    prompt: str | list[str | int | list[int]] | None = None
+    suffix: str | None = None
+    max_tokens: Output = None
+    stream_options: dict[str, msgspec.Raw] | None = None
+
+    @property
+    def output(self) -> Output:
+        return self.max_tokens
+
+    def measure(self) -> tuple[int, int]:
+        prompts = [self.prompt] if isinstance(self.prompt, str) else self.prompt or []
+        characters = len(self.suffix or "")
+        for prompt in prompts:
+            if isinstance(prompt, str):
+                characters += len(prompt)
+            else:
+                tokens = 1 if isinstance(prompt, int) else len(prompt)
+                characters += context.CHARACTERS_PER_TOKEN * tokens
+        return characters, 1
+
+
+_decode_fields = msgspec.json.Decoder(Fields).decode
+_WRONG = (msgspec.DecodeError, UnicodeError, RecursionError)
+
+
+def fields_of(body: bytes) -> Fields:
+    """The body's top level, its values as written. Raises ``BodyInvalid``."""
+    try:
+        if not body.isascii():
+            body.decode()
+        return _decode_fields(body)
+    except _WRONG as error:
+        raise BodyInvalid(_sentence(error)) from error
+
+
+def read(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw, within: str = "") -> T:
+    """The body as the decoder's type. Raises ``BodyInvalid`` that names the field; ``within`` is its place."""
+    try:
+        return decoder.decode(body)
+    except _WRONG as error:
+        raise BodyInvalid(_sentence(error, within)) from error
+
+
+def names_of(view: View) -> tuple[str, ...]:
+    """The asked model and the client's fallbacks. Raises ``ModelMissing`` or ``BodyInvalid``."""
+    if not view.model or not view.model.strip():
+        raise ModelMissing("no model was named", hint='put its name into the field "model"')
+    _judge_name("model", view.model)
+    if not view.fallback_models:
+        return (view.model,)
+    if len(view.fallback_models) > FALLBACKS_MOST:
+        raise BodyInvalid(f'the field "fallback_models" has more than {FALLBACKS_MOST} names')
+    for name in view.fallback_models:
+        _judge_name("fallback_models", name)
+    return tuple(dict.fromkeys((view.model, *view.fallback_models)))
+
+
+def judge_numbers(view: View) -> int | None:
+    """The output asked for, in tokens. Raises ``BodyInvalid`` for what no engine could count."""
+    options = getattr(view, "options", None)
+    for field, value in (("num_ctx", options.num_ctx if options else None), ("the output's length", view.output)):
+        if value is not None and not abs(value) <= NUMBER_MOST:
+            raise BodyInvalid(f"{field} is out of range")
+    return None if view.output is None else int(view.output)
+
+
+def judge_links(view: View) -> None:
+    """Nothing is ever fetched for a request: pictures, sounds and films come within it. Raises ``BodyInvalid``."""
+    for message in getattr(view, "messages", None) or ():
+        if isinstance(message.content, list):
+            for part in message.content:
+                for field in ("image_url", "audio_url", "video_url"):
+                    raw = getattr(part, field)
+                    if raw and raw != msgspec.Raw(b"null"):
+                        _judge_link(field, raw)
+
+
+def _judge_link(field: str, raw: msgspec.Raw) -> None:
+    link = read(_LINK, raw, field)
+    head = link[:5] if isinstance(link, str) else bytes(memoryview(link.url)[1:6]).decode("ascii", "replace")
+    if head.lower() != "data:":
+        raise BodyInvalid(
+            f'the field "{field}" holds an address, and nothing is fetched for a request',
+            hint="send the content itself, as a data: URI such as data:image/png;base64,...",
+        )
+
+
+def _judge_name(field: str, name: str) -> None:
+    if len(name) > NAME_LENGTH_MOST:
+        raise BodyInvalid(f'the field "{field}" holds a name of more than {NAME_LENGTH_MOST} characters')
+    if not name.strip() or not name.isprintable():
+        raise BodyInvalid(f'the field "{field}" holds a name that is empty or has characters that cannot be printed')
+
+
+def _sentence(error: Any, within: str = "") -> str:
+    """What is wrong with the body, for people; names the field where there is one."""
+    if isinstance(error, RecursionError):
+        return "the body is nested too deeply"
+    if isinstance(error, UnicodeError):
+        return "the body is not valid UTF-8"
+    reason, _, path = str(error).partition(" - at `")
+    field = f"{within}.{path.rstrip('`').removeprefix('$').removeprefix('.')}".strip(".")
+    if isinstance(error, msgspec.ValidationError):
+        if not field:
+            return f"the body must be a JSON object: {reason}"
+        return f'the field "{field}" is of a wrong type: {reason.replace("`", "")}'
+    return f"the body is not valid JSON: {reason}"
+
+
+_LINK: msgspec.json.Decoder[Link | str] = msgspec.json.Decoder(Link | str)
