@@ -125,7 +125,7 @@ class Log:
         clock = time.strftime("%H:%M:%S", time.localtime(now))
         shown = [f"{key}={_field(_brief(key, value))}" for key, value in event.items() if value is not None]
         head, tail = (_COLOURS.get(level, ""), "\x1b[0m") if self._coloured else ("", "")
-        line = f"{clock} {head}{level:<8}{tail} {_clean(str(name))}" + ("  " + " ".join(shown) if shown else "")
+        line = f"{clock} {head}{level:<8}{tail} {clean(str(name))}" + ("  " + " ".join(shown) if shown else "")
         try:
             self._console.write(line + "\n")
             self._console.flush()
@@ -221,7 +221,7 @@ def _brief(key: str, value: Any) -> str:
     return text.rsplit("\n", 1)[-1] if key == "exception" else text
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """At most ``FIELD_MOST`` characters, none of which moves a cursor or ends a line."""
     if len(text) > FIELD_MOST:
         text = text[: FIELD_MOST - 1] + "…"
@@ -230,8 +230,8 @@ def _clean(text: str) -> str:
 
 def _field(text: str) -> str:
     """A value that cannot be taken for two fields."""
-    clean = _clean(text)
-    return clean if _PLAIN.fullmatch(clean) else '"' + clean.replace('"', "'") + '"'
+    safe = clean(text)
+    return safe if _PLAIN.fullmatch(safe) else '"' + safe.replace('"', "'") + '"'
 
 
 def _tellable(value: Any) -> Any:

@@ -1,0 +1,42 @@
+"""Which numbers a setting may hold. Pure; knows no source."""
+
+import math
+from typing import Any
+
+_ABOVE_ZERO = (0.001, math.inf)
+_ANY = (-math.inf, math.inf)
+_FROM_ZERO = (0, math.inf)
+_FROM_ONE = (1, math.inf)
+RANGES: dict[str, tuple[float, float]] = {
+    "port": (0, 65535),
+    "body_max_bytes": _FROM_ONE,
+    "heartbeat_interval": (0.1, 3600),
+    "heartbeat_timeout": _ABOVE_ZERO,
+    "heartbeat_offline": _ABOVE_ZERO,
+    "hold_timeout": _FROM_ZERO,
+    "queue_timeout": _FROM_ZERO,
+    "queue_limit": _FROM_ZERO,
+    "max_retries": (0, 100),
+    "connect_timeout": _ABOVE_ZERO,
+    "first_byte_timeout": _ABOVE_ZERO,
+    "load_timeout": _ABOVE_ZERO,
+    "stale_timeout": _ABOVE_ZERO,
+    "rebalance_interval": (0.01, 3600),
+    "reap_interval": (0.01, 3600),
+    "drain_timeout": (0, 86400),
+    "trace_days": (0, 36500),
+    "log_days": (0, 36500),
+}
+"""Least and most, both allowed. What a score is worth may be any finite number, others any finite one from zero on."""
+
+
+def refusal(name: str, value: Any) -> str:
+    """Why setting ``name`` may not hold ``value``; empty: it may."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return ""
+    if not math.isfinite(value):
+        return "must be a finite number"
+    least, most = RANGES.get(name, _ANY if name.startswith("score_") else _FROM_ZERO)
+    if least <= value <= most:
+        return ""
+    return f"must be {least:g} or more" if math.isinf(most) else f"must be between {least:g} and {most:g}"
