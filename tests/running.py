@@ -6,6 +6,7 @@ async with running_router(hold_timeout=0.3) as router:
 """
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -109,6 +110,14 @@ def loaded(name: str = "smollm2:135m", **more: Any) -> ModelReport:
     return ModelReport(name=name, **{"loaded": True, "size_bytes": GIB, "context_length": 4096, **more})
 
 
+@functools.cache
+def empty_database() -> bytes:
+    """A migrated database, made once for all tests of a run."""
+    with TemporaryDirectory() as folder:
+        migrate(Path(folder))
+        return (Path(folder) / "herd.db").read_bytes()
+
+
 @asynccontextmanager
 async def running_router(
     *, server: dict[str, Any] | None = None, heartbeat: dict[str, Any] | None = None, data_dir: Path | None = None,
@@ -117,7 +126,8 @@ async def running_router(
     """A router with these settings; its data folder is new unless given."""
     with TemporaryDirectory() as folder:
         home = data_dir or Path(folder)
-        await asyncio.to_thread(migrate, home)
+        if not (home / "herd.db").exists():
+            (home / "herd.db").write_bytes(await asyncio.to_thread(empty_database))
         settings = Settings(
             server=replace(Server(host="127.0.0.1", port=0, data_dir=home, mdns=False), **(server or {})),
             heartbeat=replace(HeartbeatSettings(), **(heartbeat or {})),
@@ -125,7 +135,7 @@ async def running_router(
             score=Score(),
         )
         store = await Store.open(home)
-        router = await create_router(settings, store, AdminKey(ADMIN), lambda: [])
+        router = await create_router(settings, store, AdminKey(ADMIN), list)
         listener = listen("127.0.0.1", 0)
         config = uvicorn.Config(
             router.app, http="httptools", ws="none", lifespan="on", log_config=None, access_log=False,  # type: ignore[arg-type]

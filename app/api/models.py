@@ -38,7 +38,7 @@ class Models(Controller):
         return {"version": min(versions, key=_numbers) if versions else OLLAMA_VERSION}
 
     @get("/api/tags", summary="All models of the fleet, Ollama's way")
-    async def tags(self, inventory: NamedDependency[Inventory]) -> dict[str, Any]:
+    async def ollama_models(self, inventory: NamedDependency[Inventory]) -> dict[str, Any]:
         return {"models": [_tag(model) for model in inventory.models()]}
 
     @get("/api/ps", summary="Models in memory, one entry per node")

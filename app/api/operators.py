@@ -51,7 +51,7 @@ class Operators(Controller):
             raise BodyInvalid('send {"token": "..."}') from None
         if not admin_key.opens(login.token):
             raise Unauthorized("that is not the admin token", hint="`herd run` prints a link that carries it")
-        cookie = Cookie(COOKIE, admin_key.proof, path="/", httponly=True, samesite="strict", max_age=30 * 86400)
+        cookie = Cookie(key=COOKIE, value=admin_key.proof, path="/", httponly=True, samesite="strict", max_age=30 * 86400)
         return Response({"admin": True}, cookies=[cookie])
 
     @get("/admin/whoami", summary="Whether this browser may change things")
@@ -93,7 +93,7 @@ def is_admin(request: Request[None, None, State], key: AdminKey) -> bool:
     return key.proves(request.cookies.get(COOKIE, ""))
 
 
-def require_admin(request: Request[None, None, State], admin_key: AdminKey) -> Admin:
+def require_admin(request: Request[None, None, State], admin_key: NamedDependency[AdminKey]) -> Admin:
     """The provider behind ``admin: Admin``. Raises ``Unauthorized``."""
     if not is_admin(request, admin_key):
         raise Unauthorized("this needs the admin token", hint="`herd run` prints a link that carries it")

@@ -87,7 +87,11 @@ class Dispatcher:
             return
         self._court.now = now = self._clock()
         for lease in self._queue.advance(now, models):
-            self._granted[lease.ticket.id].set_result(lease)
+            granted = self._granted[lease.ticket.id]
+            if granted.done():  # its client left in this very moment
+                self._close_lease(lease, completed=None)
+            else:
+                granted.set_result(lease)
 
     def runs_on(self, node_id: str) -> int:
         """Leases held on the node."""

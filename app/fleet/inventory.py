@@ -34,7 +34,7 @@ class Inventory:
         """Models on nodes that are not offline and engines that are up, in order of their names."""
         found: dict[str, list[Holding]] = {}
         for holding in self._registry.all_holdings():
-            if holding.node.status != "offline" and holding.engine.healthy:
+            if holding.node.status != "offline" and holding.engine.healthy and holding.engine.operations:
                 found.setdefault(holding.key, []).append(holding)
         return [
             FleetModel(key, max(held, key=lambda one: one.model.loaded).model, tuple(held))

@@ -22,6 +22,10 @@ MakeJob = Callable[[bytes], Job]
 ErrorBody = Callable[[HerdError], bytes]
 
 
+DISCARDED_MOST = 256 * 1024 * 1024
+"""Bytes over the limit that are still read, and dropped, before the connection is closed on the client."""
+
+
 class ClientLeft(Exception):
     """The client closed its connection before its body was read."""
 
@@ -98,25 +102,31 @@ class Corridor(ASGIResponse):
 
 
 async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
-    """The whole body; ``TooLarge`` before it is read where its length is announced."""
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit() and int(value) > most:
-            raise TooLarge(f"the body is larger than {most} bytes")
+    """The whole body. One that is too large is read to its end without being kept, so that the client hears why."""
+    size = max(
+        (int(value) for name, value in scope["headers"] if name == b"content-length" and value.isdigit()), default=0
+    )
+    if size > most + DISCARDED_MOST:
+        raise TooLarge(f"the body is larger than {most} bytes")
     message: Any = await receive()
-    if message["type"] == "http.disconnect":
-        raise ClientLeft
     body: bytes = message.get("body", b"")
-    if not message.get("more_body", False):
+    if message["type"] == "http.request" and not message.get("more_body", False) and len(body) <= most:
         return body
     pieces, size = [body], len(body)
-    while message.get("more_body", False):
+    while message["type"] != "http.disconnect" and message.get("more_body", False):
         message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientLeft
-        pieces.append(message.get("body", b""))
-        size += len(pieces[-1])
-        if size > most:
-            raise TooLarge(f"the body is larger than {most} bytes")
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size > most + DISCARDED_MOST:
+            break
+        if size <= most:
+            pieces.append(piece)
+        else:
+            pieces.clear()
+    if message["type"] == "http.disconnect":
+        raise ClientLeft
+    if size > most:
+        raise TooLarge(f"the body is larger than {most} bytes")
     return b"".join(pieces)
 
 

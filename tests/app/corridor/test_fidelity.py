@@ -1,6 +1,7 @@
 """Native first: what arrives at the engine and what comes back, byte by byte, against a scripted Ollama."""
 
 import asyncio
+import itertools
 import json
 from typing import Any
 
@@ -29,16 +30,20 @@ CHAT: dict[str, Any] = {
 OURS = {"metadata": {"tags": ["a"]}, "fallback_models": ["other:1"], "user": "me"}
 LINES = [
     b'{"model":"smollm2:135m","message":{"role":"assistant","content":"","thinking":"hm"},"done":false}\n',
-    b'{"model":"smollm2:135m","message":{"role":"assistant","content":"\xe6\xbc\xa2 "},"logprobs":[{"a":1.50}],"done":false}\n',
-    b'{"model":"smollm2:135m", "message":{"role":"assistant","content":"","tool_calls":[{"function":{"name":"f",'
-    b'"arguments":{"x":1}}}]},"done":true,"done_reason":"stop","field_of_tomorrow":{},"total_duration":5000000,'
-    b'"load_duration":1,"prompt_eval_count":7,"prompt_eval_duration":2000000,"eval_count":3,"eval_duration":3000000}\n',
+    b'{"model":"smollm2:135m","message":{"content":"\xe6\xbc\xa2 "},"logprobs":[{"a":1.50}],"done":false}\n',
+    (
+        b'{"model":"smollm2:135m", "message":{"role":"assistant","content":"","tool_calls":[{"function":{"name":"f",'
+        b'"arguments":{"x":1}}}]},"done":true,"done_reason":"stop","field_of_tomorrow":{},"total_duration":5000000,'
+        b'"load_duration":1,"prompt_eval_count":7,"prompt_eval_duration":2000000,"eval_count":3,"eval_duration":3}\n'
+    ),
 ]
 EVENTS = [
     b'data: {"id":"c1","choices":[{"index":0,"delta":{"role":"assistant","content":null},"finish_reason":null}]}\n\n',
     b': a comment\n\ndata: {"id":"c1","choices":[{"index":0,"delta":{"content":"a","x_new":1}}],"logprobs":null}\n\n',
-    b'data: {"id":"c1","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"t","function":{"name":"f",'
-    b'"arguments":"{}"}}]},"finish_reason":"tool_calls"}]}\n\n',
+    (
+        b'data: {"id":"c1","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"t","function":{"name":"f",'
+        b'"arguments":"{}"}}]},"finish_reason":"tool_calls"}]}\n\n'
+    ),
 ]
 USAGE = (
     b'data: {"id":"c1","choices":[],"usage":{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10},'
@@ -122,7 +127,7 @@ async def test_the_usage_that_a_client_asked_for_is_left_in_its_stream() -> None
 
 
 async def test_an_answer_that_is_not_streamed_comes_back_byte_for_byte() -> None:
-    whole = b'{"model":"smollm2:135m", "message":{"role":"assistant","content":"x","tool_calls":[]},"done":true, "new":1.50}'
+    whole = b'{"model":"smollm2:135m", "message":{"role":"assistant","content":"x"},"done":true, "new":1.50}'
     async with FakeOllama() as fake, running_router() as router:
         await router.join("a", fake)
         fake.script("/api/chat", Answer(pieces=(whole,)))
@@ -147,7 +152,7 @@ async def test_however_the_streams_are_cut_the_client_sees_the_same() -> None:
 def test_arbitrary_pieces_of_an_ollama_stream_come_back_whole(cuts: list[int]) -> None:
     whole = b"".join(LINES)
     edges = [0, *sorted(cuts), len(whole)]
-    pieces = [whole[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [whole[a:b] for a, b in itertools.pairwise(edges)]
 
     async def check() -> None:
         async with FakeOllama() as fake, running_router() as router:
