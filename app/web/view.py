@@ -51,13 +51,13 @@ def size(value: int | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """A duration with three digits at most: ``12 ms``, ``1.4 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    """A duration with three digits at most: ``< 1 ms``, ``12 ms``, ``1.4 s``, ``3 min 20 s``, ``2 h 5 min``."""
     if value is None or value < 0:
         return NOT_KNOWN
     if value == 0:
         return "0 s"
     if value < 0.9995:
-        return f"{max(1, round(value * 1000))} ms"
+        return f"{round(value * 1000)} ms" if value >= 0.0005 else "< 1 ms"
     if value < 9.95:
         return f"{value:.1f} s"
     whole = round(value)

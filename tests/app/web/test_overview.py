@@ -164,7 +164,7 @@ def test_any_trace_makes_a_row(at: float, words: str, times: list[float | None])
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(None, "–"), (0, "0 s"), (0.0004, "1 ms"), (0.41, "410 ms"), (0.9999, "1.0 s"), (1.44, "1.4 s"), (12.4, "12 s"),
+    [(None, "–"), (0, "0 s"), (0.0004, "< 1 ms"), (0.41, "410 ms"), (0.9999, "1.0 s"), (1.44, "1.4 s"), (12.4, "12 s"),
      (200, "3 min 20 s"), (120, "2 min"), (7500, "2 h 5 min"), (-1, "–")],
 )  # fmt: skip
 def test_durations_carry_their_unit(value: float | None, shown: str) -> None:
