@@ -19,20 +19,15 @@ HOME = Server().data_dir
 Router = Annotated[
     str, Parameter(name="--router", env_var="FLEET_ROUTER_URL", help="Base URL of the router that is asked.")
 ]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the router's answer as it is.")]
 DataDir = Annotated[
     Path,
     Parameter(name="--data-dir", env_var="FLEET_DATA_DIR", help="The router's folder: the admin token is read there."),
 ]
 
 
-def status(*, router: Router = DEFAULT_ROUTER, as_json: Annotated[bool, Parameter(name="--json")] = False) -> None:
-    """Show the nodes, their models and what runs.
-
-    Parameters
-    ----------
-    as_json
-        Print the router's answer as it is.
-    """
+def status(*, router: Router = DEFAULT_ROUTER, as_json: Json = False) -> None:
+    """Show the nodes, their models and what runs."""
     answer = _ask("GET", router, "/fleet/status")
     _print(json.dumps(answer, indent=2) if as_json else status_text(answer))
 
@@ -43,7 +38,7 @@ def explain(
     *,
     tokens: int = 0,
     router: Router = DEFAULT_ROUTER,
-    as_json: Annotated[bool, Parameter(name="--json")] = False,
+    as_json: Json = False,
 ) -> None:
     """Show which node a request would go to now, and why.
 
@@ -53,8 +48,6 @@ def explain(
         The model as a client would name it.
     tokens
         Length of the prompt.
-    as_json
-        Print the router's answer as it is.
     """
     answer = _ask("GET", router, "/fleet/explain", params={"model": model, "tokens": str(tokens)})
     _print(json.dumps(answer, indent=2) if as_json else explain_text(answer))
@@ -120,4 +113,4 @@ def _print(text: str) -> None:
 
 
 def _fail(why: str) -> NoReturn:
-    sys.exit(f"herd: {clean(why)}")
+    sys.exit(f"herd: {clean(why, 1000)}")

@@ -221,10 +221,10 @@ def _brief(key: str, value: Any) -> str:
     return text.rsplit("\n", 1)[-1] if key == "exception" else text
 
 
-def clean(text: str) -> str:
-    """At most ``FIELD_MOST`` characters, none of which moves a cursor or ends a line."""
-    if len(text) > FIELD_MOST:
-        text = text[: FIELD_MOST - 1] + "…"
+def clean(text: str, most: int = FIELD_MOST) -> str:
+    """At most ``most`` characters, none of which moves a cursor or ends a line."""
+    if len(text) > most:
+        text = text[: most - 1] + "…"
     return _FORGERY.sub(lambda found: f"\\x{ord(found[0]):02x}", _printable(text))
 
 
