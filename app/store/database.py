@@ -100,7 +100,8 @@ def _sound(path: Path) -> bool:
         return False
     deadline = time.monotonic() + CHECK_MOST_S
     try:
-        with closing(sqlite3.connect(path, timeout=BUSY_S)) as connection:
+        # Read-only: otherwise SQLite would delete the write-ahead log of a file whose head it cannot read.
+        with closing(sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True, timeout=BUSY_S)) as connection:
             connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
             return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
     except sqlite3.OperationalError as error:

@@ -45,7 +45,7 @@ async def recent_traces(
     if tag is not None:
         wanted.append(Trace.id.in_(select(TraceTag.trace_id).where(TraceTag.tag == tag)))
     async with store.session() as session:
-        rows = await TraceService(session=session).list(
+        rows = await TraceService(session=session).get_many(
             *wanted,
             LimitOffset(max(1, min(limit, TRACES_MOST)), 0),
             order_by=[("timestamp", True), ("id", True)],

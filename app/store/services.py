@@ -16,7 +16,7 @@ class SettingService(SQLAlchemyAsyncRepositoryService[Setting]):
     repository_type = Repo
 
     async def records(self) -> list[SettingRecord]:
-        return [msgspec.convert(row, SettingRecord, from_attributes=True) for row in await self.list()]
+        return [msgspec.convert(row, SettingRecord, from_attributes=True) for row in await self.get_many()]
 
     async def put(self, record: SettingRecord) -> None:
         """Insert or replace in one statement, so that two hands at once cannot collide."""
@@ -33,7 +33,7 @@ class NodeService(SQLAlchemyAsyncRepositoryService[Node]):
     repository_type = Repo
 
     async def records(self) -> list[NodeRecord]:
-        return [msgspec.convert(row, NodeRecord, from_attributes=True) for row in await self.list()]
+        return [msgspec.convert(row, NodeRecord, from_attributes=True) for row in await self.get_many()]
 
     async def put(self, record: NodeRecord) -> None:
         """Insert or replace in one statement, so that two hands at once cannot collide."""

@@ -25,8 +25,12 @@ class Store:
     async def open(cls, data_dir: Path) -> Self:
         """Raises ``sqlalchemy.exc.DatabaseError`` when the file is not there or no database."""
         store = cls(open_engine(data_dir), open_writing_engine(data_dir))
-        async with store.engine.connect():
-            return store
+        try:
+            async with store.engine.connect():
+                return store
+        except BaseException:
+            await store.aclose()
+            raise
 
     async def aclose(self) -> None:
         self.writing.dispose()

@@ -1,0 +1,57 @@
+"""Settings and nodes are kept, replaced and forgotten."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import DatabaseError
+
+from app.store.records import NodeRecord, SettingRecord
+from app.store.store import Store
+
+
+async def test_a_setting_put_twice_is_kept_once_with_its_newer_value(store: Store) -> None:
+    for value in (1, {"any": ["json", None, 2.5]}):
+        await store.put_setting(SettingRecord(section="queue", key="k", value=value, changed_at=1, changed_by="me"))
+    (kept,) = await store.settings()
+    assert kept.value == {"any": ["json", None, 2.5]}
+
+
+async def test_a_value_of_null_is_a_value(store: Store) -> None:
+    await store.put_setting(SettingRecord(section="queue", key="k", value=None, changed_at=1))
+    assert [record.value for record in await store.settings()] == [None]
+
+
+async def test_a_deleted_setting_is_gone_and_deleting_it_again_is_no_error(store: Store) -> None:
+    await store.put_setting(SettingRecord(section="queue", key="k", value=1, changed_at=1))
+    await store.put_setting(SettingRecord(section="score", key="k", value=2, changed_at=1))
+    for _ in range(2):
+        await store.delete_setting("queue", "k")
+    assert [(record.section, record.value) for record in await store.settings()] == [("score", 2)]
+
+
+async def test_a_node_waits_is_admitted_and_is_forgotten(store: Store) -> None:
+    waiting = NodeRecord(node_id="mac", token_hash="", first_seen=1.5, address="10.0.0.2")
+    admitted = NodeRecord(node_id="mac", token_hash="ab", first_seen=1.5, admitted_at=2.5, address="10.0.0.2")
+    await store.put_node(waiting)
+    assert await store.nodes() == [waiting]
+    await store.put_node(admitted)
+    assert await store.nodes() == [admitted]
+    await store.put_node(waiting)
+    assert await store.nodes() == [waiting]  # an admission that is taken back is taken back whole
+    await store.forget_node("mac")
+    await store.forget_node("mac")
+    assert await store.nodes() == []
+
+
+async def test_many_hands_at_once_do_not_collide(store: Store) -> None:
+    async with asyncio.TaskGroup() as hands:
+        for number in range(40):
+            record = NodeRecord(node_id=f"n{number % 4}", token_hash=str(number), first_seen=0)
+            hands.create_task(store.put_node(record))
+    assert len(await store.nodes()) == 4
+
+
+async def test_opening_where_nothing_was_migrated_fails_at_once(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError):
+        await Store.open(tmp_path / "nowhere")
