@@ -10,9 +10,10 @@ import msgspec
 from app.errors import NotServed
 from app.fleet.job import Call, Job, Meter, Route
 from app.modalities.llm import body as bodies
-from app.modalities.llm import context, tags
+from app.modalities.llm import context, tags, translate_request
 from app.modalities.llm.body import Fields, View
 from app.modalities.llm.dialects import ollama, openai
+from app.modalities.llm.translate_answer import LoadMeter, Shape, StreamTranslator, WholeTranslator
 from app.scoring.types import Demand
 from node.wire import model_key
 
@@ -116,7 +117,26 @@ class Request:
         dialect = "ollama" if self.native else "openai"
         if dialect in route.dialects:
             return self._as_it_is(route)
+        if self.native and "openai" in route.dialects:
+            return self._translated(route)
         raise NotServed(f"{route.engine} on {route.node_id} does not speak the dialect of {self.endpoint}")
+
+    def _translated(self, route: Route) -> Call:
+        """The request in OpenAI's words, and a meter that brings the answer back into Ollama's."""
+        asked = translate_request.read(self.body)
+        chat = self.endpoint == "/api/chat"
+        named = (self.view.model or "") if route.how == "asked" else route.model.name
+        if translate_request.is_load(asked, chat=chat):
+            reason = "unload" if bodies.is_zero(self.fields.get("keep_alive")) else "load"
+            shape = Shape(model=named, chat=chat, clock=self.clock)
+            notes = ("dialect.translated", f"{reason}.answered")
+            return Call(
+                path="/v1/models", method="GET", body=b"", meter=LoadMeter(shape, reason), stream=False, notes=notes
+            )
+        out = translate_request.outgoing(asked, self.fields, chat=chat, model=route.model.name, stream=self.stream)
+        shape = Shape(model=named, chat=chat, clock=self.clock, prefill=out.prefill)
+        meter = StreamTranslator(shape, self.timer) if self.stream else WholeTranslator(shape, self.timer)
+        return Call(path=out.path, body=out.body, meter=meter, stream=self.stream, notes=out.notes)
 
     def _as_it_is(self, route: Route) -> Call:
         """The body with nothing changed but what must be; the very same bytes if nothing must."""

@@ -16,6 +16,7 @@ NAME_LENGTH_MOST = 200
 FALLBACKS_MOST = 16
 NUMBER_MOST = 2**31 - 1
 NOTHING = msgspec.Raw(b"")
+NULL = msgspec.Raw(b"null")
 
 Output = int | float | None
 
@@ -153,11 +154,14 @@ class OpenAICompletion(View):
 
 
 _decode_fields = msgspec.json.Decoder(Fields).decode
+_ZEROS = (b"0", b"0.0", b"0s", b"0m", b"0h", b"0ms")
 _WRONG = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
 def fields_of(body: bytes) -> Fields:
     """The body's top level, its values as written. Raises ``BodyInvalid``."""
+    if not body.strip():
+        raise BodyInvalid("the body is empty")
     try:
         if not body.isascii():
             body.decode()
@@ -206,6 +210,11 @@ def judge_links(view: View) -> None:
                     raw = getattr(part, field)
                     if raw and raw != msgspec.Raw(b"null"):
                         _judge_link(field, raw)
+
+
+def is_zero(keep_alive: msgspec.Raw | None) -> bool:
+    """Whether a ``keep_alive`` lets the model go at once: 0, or a duration of nothing."""
+    return keep_alive is not None and bytes(keep_alive).strip(b'"') in _ZEROS
 
 
 def _judge_link(field: str, raw: msgspec.Raw) -> None:

@@ -65,6 +65,8 @@ class StreamMeter:
 
     def finish(self) -> bytes:
         rest = self._cutter.rest()
+        if self.refusal is not None:
+            return b""
         if not self._begun:
             self._judge(rest)
             if self.refusal is not None:

@@ -48,6 +48,11 @@ def events_of(records_: bytes) -> list[bytes]:
     return [event for event in _EVENT.findall(records_) if event]
 
 
+def says_nothing(events: bytes) -> bool:
+    """Whether there are only comments and the like."""
+    return all(line.startswith(_SAYS_NOTHING) for line in events.splitlines() if line)
+
+
 def usage_of(record: Fields, usage: Usage) -> None:
     """Fill in the counters that a record carries: OpenAI's own, and llama.cpp's timings."""
     told = records.within(record, "usage")
@@ -112,6 +117,8 @@ class StreamMeter:
 
     def finish(self) -> bytes:
         rest = self._cutter.rest()
+        if self.refusal is not None:
+            return b""
         if not self._begun:
             self._judge(data_of(rest), rest)
             if self.refusal is not None:
@@ -147,7 +154,7 @@ class StreamMeter:
         if not events:
             return b""
         first = next((data for event in events_of(events) if (data := data_of(event)) is not None), None)
-        if first is None and _is_comment(events):
+        if first is None and says_nothing(events):
             self._cutter.keep(events)
             return b""
         self._judge(first, events)
@@ -181,10 +188,6 @@ def _ended(rest: bytes) -> bytes:
     if data is None or (data != DONE and records.fields(data) is None):
         return b""
     return rest.rstrip(b"\r\n") + b"\n\n"
-
-
-def _is_comment(events: bytes) -> bool:
-    return all(line.startswith(_SAYS_NOTHING) for line in events.splitlines() if line)
 
 
 def _is_usage(event: bytes) -> bool:
