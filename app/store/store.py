@@ -8,7 +8,7 @@ from typing import Self
 from sqlalchemy import Engine, delete
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from app.store.database import open_engine, open_writing_engine
+from app.store.database import FILE, DatabaseUnusable, open_engine, open_writing_engine
 from app.store.records import NodeRecord, SettingRecord
 from app.store.services import NodeService, SettingService
 from app.store.tables import Node, Setting
@@ -23,7 +23,9 @@ class Store:
 
     @classmethod
     async def open(cls, data_dir: Path) -> Self:
-        """Raises ``sqlalchemy.exc.DatabaseError`` when the file is not there or no database."""
+        """Raises ``DatabaseUnusable`` when nothing was migrated there."""
+        if not (data_dir / FILE).is_file():
+            raise DatabaseUnusable(f"there is no {FILE} in {data_dir}")
         store = cls(open_engine(data_dir), open_writing_engine(data_dir))
         try:
             async with store.engine.connect():

@@ -50,6 +50,14 @@ _REMEMBER = text(
 _DELETE = text(f"DELETE FROM trace WHERE id IN ({_DOOMED})")  # noqa: S608
 
 
+class Batch:
+    """Rows on their way. ``bad`` is set by the thread once they are written: how many no database could hold."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[int, TraceRecord]] = []
+        self.bad: int | None = None
+
+
 class TraceWriter:
     """Every trace that was put is written exactly once or counted in ``dropped``.
 
@@ -63,7 +71,7 @@ class TraceWriter:
         self._store = store
         self._limit = limit
         self._waiting: deque[TraceRecord] = deque()
-        self._batch: list[tuple[int, TraceRecord]] = []
+        self._batch = Batch()
         # Grows with time and cannot meet the ids of an earlier run: 2**20 ids for each millisecond.
         self._next_id = (int(time.time() * 1000) << 20) | secrets.randbits(20)
         self._some = asyncio.Event()
@@ -74,7 +82,7 @@ class TraceWriter:
 
     def put(self, record: TraceRecord) -> None:
         """Take a trace to be written soon. Never waits."""
-        if len(self._waiting) + len(self._batch) >= self._limit and self._waiting:
+        if len(self._waiting) + len(self._batch.rows) >= self._limit and self._waiting:
             self._waiting.popleft()
             self.dropped += 1
         self._waiting.append(record)
@@ -102,14 +110,14 @@ class TraceWriter:
     async def flush(self) -> None:
         """Write all that waits. What the disk refuses three times is counted as dropped."""
         tries = LAST_TRIES
-        while (self._waiting or self._batch) and tries:
+        while (self._waiting or self._batch.rows) and tries:
             if not await self._write_next():
                 tries -= 1
                 await asyncio.sleep(RETRY_LEAST_S if tries else 0)
-        if lost := len(self._waiting) + len(self._batch):
+        if lost := len(self._waiting) + len(self._batch.rows):
             self.dropped += lost
             self._waiting.clear()
-            self._batch = []
+            self._batch = Batch()
             self._log.error("traces.lost", count=lost)
 
     async def prune(self, days: int, now: float) -> int:
@@ -129,38 +137,47 @@ class TraceWriter:
     async def _write_next(self) -> bool:
         """Write one batch; false when the disk would not take it. A cancelled call leaves the batch to the next."""
         async with self._turn:
-            while self._waiting and len(self._batch) < BATCH_ROWS:
-                self._batch.append((self._next_id, self._waiting.popleft()))
-                self._next_id += 1
+            batch = self._batch
+            if not batch.rows:
+                batch.rows = [(self._id(), self._waiting.popleft()) for _ in range(min(BATCH_ROWS, len(self._waiting)))]
             if not self._waiting:
                 self._some.clear()
-            batch = self._batch
-            if not batch:
+            if not batch.rows:
                 return True
             try:
-                bad = await asyncio.to_thread(self._insert, batch)
+                await asyncio.to_thread(self._insert, batch)
             except Exception as error:  # whatever a disk can do: the batch stays, the requests go on
                 self.failures += 1
                 self._some.set()
-                self._log.warning("traces.write_failed", waiting=len(self._waiting) + len(batch), error=_words(error))
+                self._log.warning(
+                    "traces.write_failed", waiting=len(self._waiting) + len(batch.rows), error=_words(error)
+                )
                 return False
-            self._batch = []
-            self.written += len(batch) - bad
+            bad = batch.bad or 0
+            self._batch = Batch()
+            self.written += len(batch.rows) - bad
             self.dropped += bad
             if len(self._waiting) >= BATCH_ROWS:
                 self._enough.set()
             return True
 
-    def _insert(self, batch: list[tuple[int, TraceRecord]]) -> int:
-        """In a thread. Answers how many rows no database could hold."""
+    def _id(self) -> int:
+        self._next_id += 1
+        return self._next_id
+
+    def _insert(self, batch: Batch) -> None:
+        """In a thread; a batch that is already written is left alone."""
         with self._inside:  # a cancelled call's thread may still be at work on the same batch
+            if batch.bad is not None:
+                return
             try:
-                self._insert_rows(batch)
+                self._insert_rows(batch.rows)
             except Exception as error:
                 if not _rows_fault(error):
                     raise
-                return sum(not self._insert_alone(entry) for entry in batch)
-            return 0
+                batch.bad = sum(not self._insert_alone(entry) for entry in batch.rows)
+            else:
+                batch.bad = 0
 
     def _insert_alone(self, entry: tuple[int, TraceRecord]) -> bool:
         try:

@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from sqlalchemy.exc import DatabaseError
 
+from app.store.database import DatabaseUnusable
 from app.store.records import NodeRecord, SettingRecord
 from app.store.store import Store
 
@@ -53,5 +53,5 @@ async def test_many_hands_at_once_do_not_collide(store: Store) -> None:
 
 
 async def test_opening_where_nothing_was_migrated_fails_at_once(tmp_path: Path) -> None:
-    with pytest.raises(DatabaseError):
+    with pytest.raises(DatabaseUnusable):
         await Store.open(tmp_path / "nowhere")
