@@ -9,7 +9,7 @@ NOT_THE_LAN = ("docker", "br-", "veth", "virbr", "cni", "flannel", "tun", "utun"
 
 
 def lan_addresses() -> list[str]:
-    """Usable addresses, IPv4 first; those of bridges and tunnels only where nothing else is. Empty without a network."""
+    """Usable addresses, IPv4 first; those of bridges and tunnels only where nothing else is."""
     likely: list[str] = []
     unlikely: list[str] = []
     up = psutil.net_if_stats()
