@@ -64,7 +64,7 @@ async def _serve(settings: Settings, listener: socket.socket, token: str) -> Non
     store = await Store.open(settings.data_dir)
     router = await create_router(settings, store, AdminKey(token), lan_addresses)
     config = uvicorn.Config(
-        router.app,  # type: ignore[arg-type]  # Litestar's and uvicorn's words for one protocol differ
+        router.app,
         http="httptools",
         ws="none",
         lifespan="on",

@@ -3,7 +3,8 @@
 from collections.abc import Collection
 from urllib.parse import unquote
 
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from app.api.errors import body_for
 from app.api.trust import AdminKey, host_allowed, origin_allowed
@@ -27,7 +28,7 @@ class Gate:
         self._known_hosts: dict[bytes, bool] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
         try:
@@ -43,7 +44,7 @@ class Gate:
         else:
             await self._app(passed, receive, _naming(origin, send))
 
-    def _foreign_page(self, scope: Scope, path: str) -> bytes | None:
+    def _foreign_page(self, scope: HTTPScope, path: str) -> bytes | None:
         """The origin of an allowed page elsewhere that asks for inference: its browser wants to be told so (CORS)."""
         for name, value in scope["headers"]:
             if name == b"origin":
@@ -54,7 +55,7 @@ class Gate:
                 return value if allowed else None
         return None
 
-    def _pass(self, scope: Scope) -> Scope:
+    def _pass(self, scope: HTTPScope) -> HTTPScope:
         """The scope as the application sees it. Raises the ``HerdError`` that refuses the request."""
         host = origin = site = None
         for name, value in scope["headers"]:
@@ -74,8 +75,8 @@ class Gate:
             passed = self._with_key(scope, path)
             path = passed["path"]
         if (origin is not None or site is not None) and method not in SAFE:
-            text = [(part or b"").decode("latin-1") for part in (origin, site, host)]
-            if not origin_allowed(*text, self._origins, inference=path.startswith(INFERENCE)):
+            page, how, called = ((part or b"").decode("latin-1") for part in (origin, site, host))
+            if not origin_allowed(page, how, called, self._origins, inference=path.startswith(INFERENCE)):
                 raise Forbidden("a page of another origin may not do this", hint="FLEET_ORIGINS adds origins")
         if method == "HEAD":
             passed = passed.copy()
@@ -92,7 +93,7 @@ class Gate:
             verdict = self._known_hosts[host] = host_allowed(host.decode("latin-1"), self._hosts)
         return verdict
 
-    def _with_key(self, scope: Scope, path: str) -> Scope:
+    def _with_key(self, scope: HTTPScope, path: str) -> HTTPScope:
         token, _, rest = path[len(KEY) :].partition("/")
         if not self._key.opens(unquote(token)):
             raise Unauthorized("the key in the base URL is wrong")

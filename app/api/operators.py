@@ -51,7 +51,9 @@ class Operators(Controller):
             raise BodyInvalid('send {"token": "..."}') from None
         if not admin_key.opens(login.token):
             raise Unauthorized("that is not the admin token", hint="`herd run` prints a link that carries it")
-        cookie = Cookie(key=COOKIE, value=admin_key.proof, path="/", httponly=True, samesite="strict", max_age=30 * 86400)
+        cookie = Cookie(
+            key=COOKIE, value=admin_key.proof, path="/", httponly=True, samesite="strict", max_age=30 * 86400
+        )
         return Response({"admin": True}, cookies=[cookie])
 
     @get("/admin/whoami", summary="Whether this browser may change things")

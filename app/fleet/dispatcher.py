@@ -161,7 +161,8 @@ class Dispatcher:
         if self._queue.depth >= self._limits.queue_limit:
             raise HoldTimeout("too many requests wait already", retry_after_s=5)
         self._queue.wait(ticket)
-        granted = self._granted[ticket.id] = asyncio.get_running_loop().create_future()
+        granted: asyncio.Future[Lease] = asyncio.get_running_loop().create_future()
+        self._granted[ticket.id] = granted
         try:
             return await granted
         except asyncio.CancelledError:
