@@ -1,0 +1,24 @@
+"""The page about settings says what the classes say."""
+
+from docs_settings import PAGE, current, tables
+
+from app.settings.describe import knobs_of
+from app.settings.resolve import sections
+
+
+def test_the_page_is_current() -> None:
+    page = PAGE.read_text("utf-8")
+    assert page == current(page), "run: python tests/docs_settings.py"
+
+
+def test_every_table_has_its_place_on_the_page() -> None:
+    page = PAGE.read_text("utf-8")
+    for name, table in tables().items():
+        assert f"<!-- begin {name} -->\n{table}\n<!-- end {name} -->" in page
+
+
+def test_every_setting_has_a_meaning() -> None:
+    for _, section in sections():
+        for knob in knobs_of(section):
+            assert knob.meaning.endswith("."), knob.name
+            assert f"| `{knob.flag}` | `{knob.variable}` |" in PAGE.read_text("utf-8")
