@@ -21,6 +21,11 @@ NULL = msgspec.Raw(b"null")
 Output = int | float | None
 
 
+def given(raw: msgspec.Raw) -> bool:
+    """Whether the field is there and not null."""
+    return len(raw) > 0 and (len(raw) != 4 or bytes(raw) != b"null")
+
+
 class Link(msgspec.Struct):
     """Where an image, a sound or a film is to be had."""
 
@@ -89,7 +94,7 @@ class ChatView(View):
                 characters += len(content)
             elif content:
                 characters += sum(len(part.text or "") for part in content if part.type == "text")
-            if len(message.tool_calls) > len("null"):
+            if given(message.tool_calls):
                 characters += len(message.tool_calls)
         return characters, len(self.messages or ())
 
@@ -208,7 +213,7 @@ def judge_links(view: View) -> None:
             for part in message.content:
                 for field in ("image_url", "audio_url", "video_url"):
                     raw = getattr(part, field)
-                    if raw and raw != msgspec.Raw(b"null"):
+                    if given(raw):
                         _judge_link(field, raw)
 
 
