@@ -23,7 +23,7 @@ Output = int | float | None
 
 def given(raw: msgspec.Raw) -> bool:
     """Whether the field is there and not null."""
-    return len(raw) > 0 and (len(raw) != 4 or bytes(raw) != b"null")
+    return len(raw) > 0 and (len(raw) != len("null") or bytes(raw) != b"null")
 
 
 class Link(msgspec.Struct):
@@ -80,9 +80,8 @@ class ChatView(View):
     @property
     def pictured(self) -> bool:
         for message in self.messages or ():
-            if message.images or (
-                isinstance(message.content, list) and any(part.image_url for part in message.content)
-            ):
+            parts = message.content if isinstance(message.content, list) else ()
+            if message.images or any(given(part.image_url) for part in parts):
                 return True
         return False
 
