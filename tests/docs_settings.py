@@ -1,4 +1,4 @@
-"""Writes the tables of docs/settings.md from the settings themselves: ``python tests/docs_settings.py``. Knows no value.
+"""Writes the tables of docs/settings.md from the settings: ``python tests/docs_settings.py``. Knows no value in force.
 
 Between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` stands what was generated; the rest of the page is written by
 hand. ``NAME`` is a section of the router's settings, or ``node``.

@@ -60,7 +60,7 @@ def _docstrings(section: type) -> dict[str, str]:
 
 
 def _written(default: Any) -> str:
-    if default is None:
+    if default is None or default == ():
         return ""
     if isinstance(default, bool):
         return "true" if default else "false"
