@@ -1,0 +1,91 @@
+"""The command `herd node`, also installed as `herd-node`, and where its settings come from. Knows nothing of a node.
+
+A flag beats an environment variable (``FLEET_NODE_*``), that beats the ``[node]`` table of the file named by
+``--config`` or ``FLEET_CONFIG``, and that beats the default.
+"""
+
+import importlib
+import re
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Any, get_origin
+
+from cyclopts import App, ArgumentCollection, CycloptsError, Parameter
+from cyclopts.config import Env, Toml
+
+from node.settings import NodeSettings
+
+ANY_CASE = ("--log-level", "--console-log-level")
+
+
+def main() -> None:
+    build("herd-node")()
+
+
+def _separated(hint: Any, value: str, *, delimiter: str | None = None) -> list[str]:
+    """A variable's value: several only where several are wanted, so that a folder's name may hold a space."""
+    return [part for part in re.split(r"[,\s]+", value) if part] if get_origin(hint) is tuple else [value]
+
+
+def _run(
+    *,
+    config: Annotated[Path | None, Parameter(env_var="FLEET_CONFIG")] = None,
+    settings: Annotated[NodeSettings, Parameter(name="*")] = NodeSettings(),  # noqa: B008 - frozen
+    forget: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
+    """Run the agent of this machine: report it to the router.
+
+    Parameters
+    ----------
+    config
+        TOML file whose `[node]` table holds settings.
+    forget
+        Forget the fleet this node belongs to and the tokens it was given, and end.
+    """
+    life = importlib.import_module("node.start")  # it brings a half second of libraries which help does not need
+    if forget:
+        life.forget(settings)
+    else:
+        life.start(settings)
+
+
+def _from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Reads the file that ``--config`` names; an unknown key in it is an error."""
+    for argument in arguments:
+        if argument.name == "--config" and argument.tokens:
+            path = Path(argument.tokens[0].value).expanduser()
+            if not path.is_file():
+                raise CycloptsError(msg=f"There is no file {path} (named by --config or FLEET_CONFIG).")
+            Toml(path, root_keys=["node"], use_commands_as_keys=False)(app, commands, arguments)
+
+
+def _in_any_case(_: App, __: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    for argument in arguments:
+        if argument.name in ANY_CASE:
+            argument.tokens[:] = [token.evolve(value=token.value.upper()) for token in argument.tokens]
+
+
+def _version() -> str:
+    try:
+        return version("herd-router")
+    except PackageNotFoundError:
+        return "0.0.0"
+
+
+def build(name: str) -> App:
+    """The command under the name by which it is called."""
+    command = App(
+        name=name,
+        help="Run the agent of this machine: report it to the router.",
+        version=_version,
+        config=[Env("FLEET_NODE_", command=False), _from_file, _in_any_case],
+        default_parameter=Parameter(negative_iterable=(), env_var_split=_separated),
+    )
+    command.default(_run)
+    return command
+
+
+app = build("node")
+
+if __name__ == "__main__":
+    main()
