@@ -1,6 +1,7 @@
 """The one SQLite file: its engine, its migrations, and what to do when it is damaged. Knows no row."""
 
 import os
+import shutil
 import sqlite3
 import time
 from contextlib import closing
@@ -21,6 +22,8 @@ FILE = "herd.db"
 CHECK_MOST_S = 2.0
 """A file too large to be checked in this time is taken for sound."""
 BUSY_S = 5.0
+ROOM_LEAST = 1024 * 1024
+"""With less free bytes than this, what fails is blamed on the disk and no file is set aside."""
 
 
 class DatabaseUnusable(Exception):
@@ -54,14 +57,13 @@ def migrate(data_dir: Path) -> Path | None:
         try:
             _upgrade(path)
         except DatabaseError as error:
-            if aside is not None or _no_fault_of_the_file(error):
+            if aside is not None or not _its_own_fault(path, error.orig):
                 raise
             aside = _set_aside(path)
             _upgrade(path)
     except (OSError, DatabaseError) as error:
-        raise DatabaseUnusable(
-            f"cannot use the database {path}: {error.args[-1] if error.args else error!r}"
-        ) from error
+        why = "the disk is full" if not _room(path) else error.args[-1] if error.args else repr(error)
+        raise DatabaseUnusable(f"cannot use the database {path}: {why}") from error
     except CommandError as error:
         raise DatabaseUnusable(f"the database {path} was written by a newer Herd: {error}") from error
     return aside
@@ -105,13 +107,23 @@ def _sound(path: Path) -> bool:
             connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
             return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
     except sqlite3.OperationalError as error:
-        return any(word in str(error) for word in ("interrupted", "locked", "busy", "full"))
+        return "interrupted" in str(error) or not _its_own_fault(path, error)
     except sqlite3.DatabaseError:
         return False
 
 
-def _no_fault_of_the_file(error: DatabaseError) -> bool:
-    return any(word in str(error.orig) for word in ("locked", "busy", "full"))
+def _its_own_fault(path: Path, error: BaseException | None) -> bool:
+    """Whether the file is to blame: not another process, and not a full disk, on which SQLite fails in many words."""
+    if any(word in str(error) for word in ("locked", "busy", "full")):
+        return False
+    return _room(path)
+
+
+def _room(path: Path) -> bool:
+    try:
+        return shutil.disk_usage(path.parent).free > ROOM_LEAST
+    except OSError:
+        return True
 
 
 def _set_aside(path: Path) -> Path:

@@ -6,10 +6,12 @@ import stat
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from advanced_alchemy.alembic.commands import AlembicCommands
 from advanced_alchemy.config import AlembicSyncConfig, SQLAlchemySyncConfig
+from sqlalchemy.exc import DatabaseError
 
 from app.store import database
 from app.store.database import FILE, DatabaseUnusable, migrate
@@ -116,6 +118,18 @@ def test_a_folder_that_is_none_is_said_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DatabaseUnusable, match="cannot use the database"):
         migrate(tmp_path / "file")
+
+
+def test_on_a_full_disk_no_sound_file_is_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path) -> None:
+        raise DatabaseError("", None, sqlite3.OperationalError("disk I/O error"))
+
+    migrate(tmp_path)
+    monkeypatch.setattr(database, "_upgrade", fail)
+    monkeypatch.setattr(database.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.raises(DatabaseUnusable, match="the disk is full"):
+        migrate(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
 
 def test_a_migration_that_fails_leaves_nothing_half_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
