@@ -15,6 +15,7 @@ from app.modalities.llm.dialects import ollama, openai
 NDJSON = golden("answer-ollama-chat.ndjson")
 SSE = golden("answer-llama-chat.sse")
 WITHOUT_USAGE = golden("returned-llama-chat.sse")
+DONE = b"data: [DONE]\n\n"
 CRLF = SSE.replace(b"\n", b"\r\n")
 BROKEN = SSE[:-100]
 COST = Usage(
@@ -31,7 +32,7 @@ def meters() -> list[tuple[Meter, bytes]]:
         (ollama.StreamMeter(), ERROR_LINE),
         (ollama.StreamMeter(), NDJSON[:-300]),
         (ollama.StreamMeter(), NDJSON.rstrip()),
-        (ollama.StreamMeter(), b"\n\n" + NDJSON),
+        (ollama.StreamMeter(), b"\n\n" + NDJSON + b"\n\n"),
         (ollama.StreamMeter(), b"<html>\n<body>\n</html>\n"),
         (openai.StreamMeter(drop_usage=False), SSE),
         (openai.StreamMeter(drop_usage=True), SSE),
@@ -80,6 +81,25 @@ def test_an_openai_stream_passes_untouched_or_without_the_usage_nobody_asked_for
     assert seen(plain) == seen(dropping) == (True, None, None, COST)
 
 
+def test_only_an_event_that_does_nothing_but_report_usage_is_taken_out() -> None:
+    kept = [
+        b'data: {"choices":[],"prompt_filter_results":[]}\n\n',
+        b'data: {"choices":[{"delta":{"content":"a","x":{"choices":[]}}}],"usage":{"prompt_tokens":1}}\n\n',
+        b'data: {"x":{"choices":[]},"usage":{"prompt_tokens":1}}\n\n',
+    ]
+    meter = openai.StreamMeter(drop_usage=True)
+    dropped = b'data: {"usage":{"prompt_tokens":9},"choices": [ ]}\n\n'
+    assert read(meter, [b"".join(kept) + dropped + DONE]) == b"".join(kept) + DONE
+    assert meter.usage.prompt_tokens == 9
+
+
+def test_a_last_record_without_its_end_of_line_gets_one() -> None:
+    begun = b'{"message":{"content":"a"},"done":false}'
+    assert read(ollama.StreamMeter(), [begun]) == begun + b"\n"
+    event = b'data: {"choices":[{"delta":{"content":"a"}}]}'
+    assert read(openai.StreamMeter(drop_usage=False), [event]) == event + b"\n\n"
+
+
 def test_only_whole_records_go_on_so_that_an_error_may_follow_at_any_time() -> None:
     for meter, text, end in (
         (ollama.StreamMeter(), NDJSON, b"\n"),
@@ -114,6 +134,12 @@ def test_an_answer_that_is_none_is_refused_before_a_byte_goes_on(answer: bytes) 
 
 def test_an_error_record_after_the_first_goes_on_and_is_the_end() -> None:
     for meter, text in ((ollama.StreamMeter(), ERROR_LINE), (openai.StreamMeter(drop_usage=True), ERROR_EVENT)):
+        assert read(meter, [text]) == text
+        assert seen(meter)[:3] == (False, None, "out of memory")
+    for meter, text in (
+        (ollama.StreamMeter(), ERROR_LINE.removesuffix(b"}\n") + b',"done":true}\n'),
+        (openai.StreamMeter(drop_usage=True), ERROR_EVENT + DONE),
+    ):
         assert read(meter, [text]) == text
         assert seen(meter)[:3] == (False, None, "out of memory")
 

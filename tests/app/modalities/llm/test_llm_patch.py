@@ -47,6 +47,7 @@ def test_each_change_is_noted() -> None:
         ("llama3", "llama3:latest", "openai", "asked", "llama3:latest"),
         ("llama3", "llama3", "openai", "asked", "llama3"),
         ("big:70b", "llama3:latest", "ollama", "fallback", "llama3:latest"),
+        ("llama3", "llama3:latest", "ollama", "fallback", "llama3:latest"),
         ("big:70b", "small:1b", "ollama", "substitute", "small:1b"),
         ("m", "模型", "openai", "asked", "模型"),
     ],

@@ -176,6 +176,27 @@ def test_arguments_that_are_no_object_are_kept_as_text() -> None:
     assert told[0]["message"]["tool_calls"][0]["function"]["arguments"] == {"_raw": '{"x": '}
 
 
+def test_tool_calls_come_in_their_own_order_whichever_began_first() -> None:
+    later = [{"index": 1, "function": {"name": "g", "arguments": "{}"}}]
+    first = [{"index": 0, "function": {"name": "f", "arguments": "{}"}}]
+    text = event({"tool_calls": later}) + event({"tool_calls": first}) + event({}, "tool_calls") + DONE
+    [calls] = [
+        line["message"]["tool_calls"] for line in lines(read(meter(), [text])) if "tool_calls" in line["message"]
+    ]
+    assert [one["function"]["name"] for one in calls] == ["f", "g"]
+
+
+def test_tool_calls_without_an_index_are_told_apart_by_their_ids() -> None:
+    pieces = [
+        [{"id": "a", "function": {"name": "f", "arguments": '{"x"'}}],
+        [{"function": {"arguments": ": 1}"}}],
+        [{"id": "b", "function": {"name": "g", "arguments": {"y": 2}}}],
+    ]
+    text = b"".join(event({"tool_calls": piece}) for piece in pieces) + event({}, "tool_calls") + DONE
+    calls = lines(read(meter(), [text]))[0]["message"]["tool_calls"]
+    assert [one["function"]["arguments"] for one in calls] == [{"x": 1}, {"y": 2}]
+
+
 PREFILL = [*USER, {"role": "assistant", "content": "1. One\n2. "}]
 
 
