@@ -36,6 +36,7 @@ from app.fleet.snapshot import FleetSnapshot
 from app.fleet.view import Viewer
 from app.lifespan import lifespan
 from app.modalities.base import Modality
+from app.modalities.http import Entrance
 from app.modalities.plugin import discover
 from app.scoring.chain import Chain
 from app.scoring.policy import tune
@@ -121,7 +122,9 @@ async def create_router(settings: Settings, store: Store, key: AdminKey, address
     live = live_of(take_snapshot, take_traces)
     things: dict[str, Any] = {
         "dispatcher": dispatcher, "court": court, "intake": intake, "inventory": Inventory(registry, nodes),
-        "store": store, "facts": facts, "server": settings.server, "admin_key": key, "take_snapshot": take_snapshot,
+        "store": store, "facts": facts,
+        "entrance": Entrance(dispatcher, body_max=settings.server.body_max_bytes), "admin_key": key,
+        "take_snapshot": take_snapshot,
     }  # fmt: skip
     app = Litestar(
         route_handlers=[

@@ -101,6 +101,17 @@ class Corridor(ASGIResponse):
             reply.client_left()
 
 
+class Entrance:
+    """What every inference door needs, as one dependency: a handler with one is resolved without a task group."""
+
+    def __init__(self, dispatcher: Dispatcher, *, body_max: int) -> None:
+        self._dispatcher = dispatcher
+        self._body_max = body_max
+
+    def corridor(self, make_job: MakeJob, error_body: ErrorBody) -> Corridor:
+        return Corridor(self._dispatcher, make_job, error_body, body_max=self._body_max)
+
+
 async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
     """The whole body. One that is too large is read to its end without being kept, so that the client hears why."""
     size = max(

@@ -9,12 +9,10 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 
 from app.errors import HerdError
-from app.fleet.dispatcher import Dispatcher
 from app.fleet.job import Job
-from app.modalities.http import Corridor
+from app.modalities.http import Corridor, Entrance
 from app.modalities.llm import adapter
 from app.modalities.llm.dialects import ollama, openai
-from app.settings.schema import Server
 
 
 class Chat(Controller):
@@ -26,11 +24,10 @@ class Chat(Controller):
     async def ask(
         self,
         request: Request[None, None, State],
-        dispatcher: NamedDependency[Dispatcher],
-        server: NamedDependency[Server],
+        entrance: NamedDependency[Entrance],
     ) -> Corridor:
         endpoint = request.scope["path"]
-        return Corridor(dispatcher, _reader(request, endpoint), _errors(endpoint), body_max=server.body_max_bytes)
+        return entrance.corridor(_reader(request, endpoint), _errors(endpoint))
 
 
 def _reader(request: Request[None, None, State], endpoint: str) -> Callable[[bytes], Job]:
