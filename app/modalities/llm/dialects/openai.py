@@ -44,8 +44,28 @@ def data_of(event: bytes) -> bytes | None:
 
 
 def events_of(records_: bytes) -> list[bytes]:
-    """Whole events, each with the blank line that ends it."""
-    return [event for event in _EVENT.findall(records_) if event]
+    """Whole events, each with the blank line that ends it; what no blank line ends comes last."""
+    if b"\r" in records_:
+        return [event for event in _EVENT.findall(records_) if event]
+    events = [event + b"\n\n" for event in records_.split(b"\n\n")]
+    last = events.pop()[:-2]
+    return [*events, last] if last else events
+
+
+def first_of(events: bytes) -> bytes | None:
+    """What the first event carries that is no mere comment; the others are not looked at."""
+    if b"\r" not in events:
+        data = data_of(events[: events.find(b"\n\n") + 2])
+        if data is not None:
+            return data
+    return next((data for event in events_of(events) if (data := data_of(event)) is not None), None)
+
+
+def last_of(records_: bytes, count: int) -> list[bytes]:
+    """What the last ``count`` events carry, comments left out."""
+    if b"\r" not in records_:
+        records_ = b"\n\n".join(records_.rsplit(b"\n\n", 4 * count)[-4 * count :])
+    return [data for event in events_of(records_) if (data := data_of(event)) is not None][-count:]
 
 
 def says_nothing(events: bytes) -> bool:
@@ -124,8 +144,7 @@ class StreamMeter:
             if self.refusal is not None:
                 return b""
         out = rest if not rest or rest.isspace() else self._pass(_ended(rest))
-        tail = [data for event in events_of(b"".join(self._tail)) if (data := data_of(event)) is not None]
-        for data in tail[-_TAIL:]:
+        for data in last_of(b"".join(self._tail), _TAIL):
             self._read(data)
         self.complete = self.complete and self.failed is None
         return out
@@ -153,7 +172,7 @@ class StreamMeter:
         """Nothing passes before the first event with content has shown what this answer is."""
         if not events:
             return b""
-        first = next((data for event in events_of(events) if (data := data_of(event)) is not None), None)
+        first = first_of(events)
         if first is None and says_nothing(events):
             self._cutter.keep(events)
             return b""
