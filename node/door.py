@@ -6,13 +6,16 @@ contacted, and the engine's connection ends with the router's: before the first 
 """
 
 import asyncio
+import errno
 import hmac
 import json
 import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from contextlib import nullcontext
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import httpx
 import structlog
@@ -26,11 +29,15 @@ SECRET_HEADER = b"x-herd-door"
 PORTS_TRIED = 50
 """Ports from the wished one upwards that are tried before the door gives up."""
 CONNECT_S = 3.0
+WRITE_S = 60.0
+"""Seconds an engine may leave a request's body unread. While it does, a router that leaves is not noticed."""
+LAST_WORDS_S = 1
+"""Seconds that relays have to end when the door closes."""
 HOP_BY_HOP = frozenset(
     {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer",
-     b"transfer-encoding", b"upgrade", b"host", SECRET_HEADER}
+     b"transfer-encoding", b"upgrade", b"expect", b"host", SECRET_HEADER}
 )  # fmt: skip
-_ENGINE_PATH = re.compile(r"/engines/([A-Za-z0-9._-]+)(/.*)?", re.DOTALL)
+_ENGINE_PATH = re.compile(r"/engines/([A-Za-z0-9._-]+)(?:/.*)?", re.DOTALL)
 
 
 class RouterLeft(Exception):
@@ -38,7 +45,7 @@ class RouterLeft(Exception):
 
 
 class DoorShut(OSError):
-    """No port was free for the door."""
+    """The door cannot listen; the text says why."""
 
 
 class Door:
@@ -58,23 +65,24 @@ class Door:
         self.running = 0
 
     async def run(self) -> None:
-        """Serve until cancelled. Raises ``DoorShut`` when no port is free."""
+        """Serve until cancelled, then cut what still runs. Raises ``DoorShut`` when no port is free."""
         listener = _listen(self._host, self._wished)
         config = uvicorn.Config(
-            self._answer, interface="asgi3", http="httptools", ws="none", lifespan="off", access_log=False, log_config=None,
-            server_header=False, date_header=False, proxy_headers=False, timeout_keep_alive=75,
-            timeout_graceful_shutdown=1,
+            self._answer, interface="asgi3", http="httptools", ws="none", lifespan="off", access_log=False,
+            log_config=None, server_header=False, date_header=False, proxy_headers=False, timeout_keep_alive=75,
+            timeout_graceful_shutdown=LAST_WORDS_S,
         )  # fmt: skip
         server = _QuietServer(config)
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
-        timeout = httpx.Timeout(None, connect=CONNECT_S)
-        async with httpx.AsyncClient(trust_env=False, limits=limits, timeout=timeout) as self._http:
+        async with httpx.AsyncClient(trust_env=False, limits=limits) as self._http:
             port = listener.getsockname()[1]
             self._ready().set_result(port)
             self._log.info("door.opened", port=port)
             try:
                 await server.serve(sockets=[listener])
             finally:
+                if server.started:
+                    await asyncio.shield(server.shutdown())
                 listener.close()
 
     async def started(self) -> int:
@@ -107,24 +115,25 @@ class Door:
             return
         match = _ENGINE_PATH.fullmatch(scope["path"])
         base = self._target(match[1]) if match else None
-        if match is None or base is None:
+        url = _address(base, scope) if base else None
+        if url is None:
             await _say(send, 404, {"error": "no such engine on this node"})
             return
         self.running += 1
         self._idle.clear()
         try:
-            await self._relay(base, match[2] or "/", scope, receive, send)
+            await self._relay(url, scope, receive, send)
         finally:
             self.running -= 1
             if not self.running:
                 self._idle.set()
 
-    async def _relay(self, base: str, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _relay(self, url: httpx.URL, scope: Scope, receive: Receive, send: Send) -> None:
         """One request through to the engine. The watcher ends the work when the router leaves."""
-        body_read = asyncio.Event()
+        body_over = asyncio.Event()
 
         async def watch() -> None:
-            await body_read.wait()
+            await body_over.wait()  # until then whoever reads the body hears of it
             while (await receive())["type"] != "http.disconnect":
                 pass
             raise RouterLeft
@@ -132,32 +141,22 @@ class Door:
         try:
             async with asyncio.TaskGroup() as tasks:
                 watcher = tasks.create_task(watch(), name="router.watch")
-                await self._pass_on(self._request(base, path, scope, _body(receive, body_read)), send)
+                await self._pass_on(_request(url, scope, _body(receive, body_over)), body_over, send)
                 watcher.cancel()
         except* RouterLeft:
             pass
 
-    def _request(self, base: str, path: str, scope: Scope, body: AsyncIterator[bytes]) -> httpx.Request:
+    async def _pass_on(self, request: httpx.Request, body_over: asyncio.Event, send: Send) -> None:
+        """Send, answer. An answer that breaks is left unfinished: its connection closes, and the router sees it."""
         assert self._http is not None
-        headers = [(name, value) for name, value in scope["headers"] if name not in HOP_BY_HOP]
-        sized = any(name == b"content-length" for name, _ in headers)
-        chunked = any(name == b"transfer-encoding" for name, _ in scope["headers"])
-        url = httpx.URL(base)
-        raw = url.raw_path.rstrip(b"/") + _quoted(scope, path)
-        if scope["query_string"]:
-            raw += b"?" + scope["query_string"]
-        return self._http.build_request(
-            scope["method"], url.copy_with(raw_path=raw), headers=headers, content=body if sized or chunked else None
-        )
-
-    async def _pass_on(self, request: httpx.Request, send: Send) -> None:
-        assert self._http is not None
+        if isinstance(request.stream, httpx.ByteStream):
+            body_over.set()
         begun = False
         try:
             answer = await self._http.send(request, stream=True)
+            body_over.set()  # an engine may answer a body that it did not read to its end
             try:
-                headers = [(name.lower(), value) for name, value in answer.headers.raw]
-                kept = [(name, value) for name, value in headers if name not in HOP_BY_HOP]
+                kept = _passing((name.lower(), value) for name, value in answer.headers.raw)
                 await send({"type": "http.response.start", "status": answer.status_code, "headers": kept})
                 begun = True
                 async for piece in answer.aiter_raw():
@@ -165,10 +164,9 @@ class Door:
             finally:
                 await answer.aclose()
         except httpx.HTTPError as error:
-            self._log.warning("relay.failed", url=str(request.url), error=str(error) or type(error).__name__)
-            if begun:
-                raise  # the router must see a broken answer, not a short one
-            await _say(send, 502, {"error": f"the engine does not answer: {type(error).__name__}"})
+            self._log.warning("relay.failed", path=request.url.path, error=str(error) or type(error).__name__)
+            if not begun:
+                await _say(send, 502, {"error": f"the engine does not answer: {type(error).__name__}"})
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -183,8 +181,8 @@ class _QuietServer(uvicorn.Server):
         return nullcontext()
 
 
-async def _body(receive: Receive, read: asyncio.Event) -> AsyncIterator[bytes]:
-    """The router's body as it comes; ``read`` is set at its end, when the watcher may listen."""
+async def _body(receive: Receive, over: asyncio.Event) -> AsyncIterator[bytes]:
+    """The router's body as it comes; ``over`` is set at its end."""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -192,17 +190,43 @@ async def _body(receive: Receive, read: asyncio.Event) -> AsyncIterator[bytes]:
         if piece := message.get("body", b""):
             yield piece
         if not message.get("more_body", False):
-            read.set()
+            over.set()
             return
 
 
-def _quoted(scope: Scope, path: str) -> bytes:
-    """The engine's part of the path as the router wrote it, its percent signs included."""
-    raw: bytes = scope.get("raw_path") or path.encode()
-    raw = raw.partition(b"?")[0]
-    parts = raw.split(b"/", 3)
+def _request(url: httpx.URL, scope: Scope, body: AsyncIterator[bytes]) -> httpx.Request:
+    """The router's request to the engine: its headers and none that a client would add of its own."""
+    headers = _passing(scope["headers"])
+    framed = any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
+    timeout = httpx.Timeout(None, connect=CONNECT_S, write=WRITE_S).as_dict()
+    return httpx.Request(
+        scope["method"], url, headers=headers, content=body if framed else None, extensions={"timeout": timeout}
+    )
+
+
+def _passing(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers, in lower case, without those that concern one connection only."""
+    headers = list(headers)
+    named = {word.strip().lower() for name, value in headers if name == b"connection" for word in value.split(b",")}
+    return [(name, value) for name, value in headers if name not in HOP_BY_HOP and name not in named]
+
+
+def _address(base: str, scope: Scope) -> httpx.URL | None:
+    """Where this request goes: below the engine's base URL, its path and query as the router wrote them.
+
+    None for a path that climbs or that no URL can hold.
+    """
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    parts = raw.partition(b"?")[0].split(b"/", 3)
     rest = b"/" + (parts[3] if len(parts) > 3 else b"")
-    return rest if b".." not in rest.split(b"/") else b"/"
+    if b".." in unquote_to_bytes(rest).split(b"/"):
+        return None
+    try:
+        url = httpx.URL(base)
+        rest = url.raw_path.rstrip(b"/") + rest
+        return url.copy_with(raw_path=rest + (b"?" + scope["query_string"] if scope["query_string"] else b""))
+    except (httpx.InvalidURL, UnicodeError):
+        return None
 
 
 async def _say(send: Send, status: int, value: dict[str, str]) -> None:
@@ -213,14 +237,22 @@ async def _say(send: Send, status: int, value: dict[str, str]) -> None:
 
 
 def _listen(host: str, first: int) -> socket.socket:
+    """A listening socket on the first free port. Raises ``DoorShut``."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for port in range(first, first + PORTS_TRIED) if first else (0,):
+    last = min(first + PORTS_TRIED - 1, 65535)
+    for port in range(first, last + 1) if first else (0,):
         listener = socket.socket(family, socket.SOCK_STREAM)
         try:
+            if sys.platform != "win32":  # there it would let two doors share a port
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != "::"))
             listener.bind((host, port))
-            listener.listen(128)
-        except OSError:
+            listener.listen(1024)
+        except OSError as error:
             listener.close()
-            continue
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                continue
+            raise DoorShut(f"the door cannot listen on {host}: {error.strerror or error}.") from error
         return listener
-    raise DoorShut(f"no free port for the door between {first} and {first + PORTS_TRIED - 1}")
+    raise DoorShut(f"no port between {first} and {last} is free for the door.")

@@ -36,7 +36,7 @@ def start(settings: NodeSettings) -> None:
         shut = group.subgroup(DoorShut)
         if shut is None:
             raise
-        sys.exit(f"herd node: {_first(shut)} Try --door-port.")
+        sys.exit(f"herd node: {_first(shut)} Try --door-port or --door-host.")
     except KeyboardInterrupt:
         pass
     finally:
