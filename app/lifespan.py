@@ -18,6 +18,10 @@ from app.settings.schema import Settings
 from app.store.store import Store
 from app.store.writer import TraceWriter
 from app.web.live import Live
+from node.log import flush_log
+
+FLUSH_EVERY_S = 0.5
+"""Seconds the last lines of the log may wait for their way to the file."""
 
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
@@ -39,6 +43,9 @@ def lifespan(
     async def prune() -> None:
         await writer.prune(settings.history.trace_days, time.time())
 
+    async def flush() -> None:
+        flush_log()
+
     @asynccontextmanager
     async def run(_: Litestar) -> AsyncGenerator[None, None]:
         log = structlog.get_logger("router")
@@ -53,6 +60,7 @@ def lifespan(
                     tasks.create_task(every(limits.reap_interval, duties.sweep_leases), name="leases.sweep"),
                     tasks.create_task(every(limits.rebalance_interval, duties.judge_again), name="tickets.judge"),
                     tasks.create_task(every(PRUNE_EVERY_S, prune), name="traces.prune"),
+                    tasks.create_task(every(FLUSH_EVERY_S, flush), name="log.flush"),
                 ]
                 if advertiser is not None:
                     running.append(tasks.create_task(advertiser.run(), name="mdns.advertise"))

@@ -49,6 +49,7 @@ from app.store.writer import TraceWriter
 from app.web.live import Live
 from app.web.pages import live as live_of
 from app.web.pages import routers, template_config
+from node.wire import model_key
 
 CONTROL_BODY_MOST = 64 * 1024
 """Largest body of a request that is neither inference nor a heartbeat, in bytes."""
@@ -83,7 +84,7 @@ async def create_router(settings: Settings, store: Store, key: AdminKey, address
     registry = Registry(timeout_s=settings.heartbeat.heartbeat_timeout, offline_s=settings.heartbeat.heartbeat_offline)
     latency = Latency()
     for sample in await queries.latency_samples(store):
-        latency.observe(sample.node_id, sample.model, sample.latency_s)
+        latency.observe(sample.node_id, model_key(sample.model), sample.latency_s)
     court = Court(
         registry=registry, latency=latency, chains=_chains(settings, modalities), catalog=_catalog(modalities)
     )

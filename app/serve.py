@@ -12,13 +12,13 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
-from node.machine.addresses import lan_addresses
 
 from app.api.trust import AdminKey
 from app.banner import banner
 from app.main import Router, create_router
 from app.settings.schema import Settings
 from app.store.store import Store
+from node.machine.addresses import lan_addresses
 
 LAST_WORDS_S = 1.0
 """Seconds between the end of the drain and the end of the server: for the error records of cut streams."""

@@ -1,4 +1,4 @@
-"""A whole router on a real loopback socket, in the test's own loop, and nodes that report engines to it. Knows no engine.
+"""A whole router on a real loopback socket, in the test's own loop, and nodes that report engines to it.
 
 async with running_router(hold_timeout=0.3) as router:
     await router.join("a", fake)          # a heartbeat whose engine is the fake on its port

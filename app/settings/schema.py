@@ -1,6 +1,6 @@
 """The core sections of settings as frozen dataclasses: names, defaults, meanings. Knows no file and no command line.
 
-Each field is a flag of ``herd run``, an environment variable ``FLEET_<NAME>`` and a key of ``[router]`` in the TOML file.
+Each field is a flag of ``herd run``, an environment variable ``FLEET_<NAME>`` and a ``[router]`` key of the TOML file.
 The docstring under a field is its help text and its line in ``docs/settings.md``.
 """
 
@@ -31,7 +31,7 @@ class Server:
     mdns_interfaces: str = ""
     """Comma-separated addresses to advertise on; empty: every usable one."""
     join: Join = "window"
-    """Who may join from the LAN: `window` (ten minutes after the first ever start, then by approval), `approve`, `open`."""
+    """Who may join from the LAN: `window` (ten minutes from the first start, then by approval), `approve` or `open`."""
     engine_hosts: str = ""
     """Comma-separated hosts a node may name as its engine's address besides its own."""
     hosts: str = ""
