@@ -131,3 +131,7 @@ def _version() -> str:
         return version("herd-router")
     except PackageNotFoundError:
         return "0.0.0"
+
+
+if __name__ == "__main__":
+    main()

@@ -46,7 +46,7 @@ class Site:
         self.port = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._loop: asyncio.AbstractEventLoop | None = None
-        config = uvicorn.Config(self._app(), log_level="warning", lifespan="on", timeout_graceful_shutdown=5)
+        config = uvicorn.Config(self._app(), log_config=None, lifespan="on", timeout_graceful_shutdown=5)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
 

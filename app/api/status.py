@@ -124,7 +124,7 @@ def _node(node: NodeView) -> dict[str, Any]:
     models = [model for engine in node.engines for model in engine.models]
     return {
         "node_id": node.node_id,
-        "status": "waiting" if node.waiting_approval else "draining" if node.draining else node.status,
+        "status": _status(node),
         "address": node.address,
         "version": node.version,
         "hardware": {"memory_total_gb": round(total, 2), "cores_physical": machine.cores, "chip": machine.chip},
@@ -154,6 +154,13 @@ def _node(node: NodeView) -> dict[str, Any]:
         "capacity": node.capacity,
         "seen_s_ago": round(node.seen_s_ago, 1),
     }
+
+
+def _status(node: NodeView) -> str:
+    """One word; a node that has gone is offline, whatever it said before."""
+    if node.waiting_approval:
+        return "waiting"
+    return "draining" if node.draining and node.status != "offline" else node.status
 
 
 def _queues(shot: FleetSnapshot) -> dict[str, dict[str, Any]]:
