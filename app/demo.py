@@ -27,7 +27,6 @@ from app import demo_model
 from node.engines.addresses import OLLAMA_PORT, address_of
 from node.log import clean
 
-
 HOME = Path("~/.fleet-manager/demo")
 QUESTION = "Write two short sentences about a herd of sheep that shares its work."
 TOKENS_MOST = 80
@@ -113,13 +112,13 @@ def _engine(folder: Path, file: Path | None, *, yes: bool) -> Engine:
     if file is not None:
         return _own_file(folder, file.expanduser())
     if not demo_model.present(folder):
-        _say(f"The demo's model is missing ({demo_model.ABOUT}).")
+        _say(f"The demo brings its model with it: {demo_model.ABOUT}.")
         if not (yes or _agreed()):
             raise Failed(
                 "without a model there is nothing to show: --yes downloads it, --model FILE.gguf takes another"
             )
         demo_model.fetch(folder)
-    return Engine(demo_model.MODEL, f"llama.cpp's server and {demo_model.ABOUT}")
+    return Engine(demo_model.MODEL, f"llama.cpp's server and {demo_model.MODEL}")
 
 
 def _own_file(folder: Path, file: Path) -> Engine:
