@@ -1,7 +1,7 @@
 """Between the client and the dispatcher: body in, reply out, the client watched all the time. Knows no dialect.
 
 A handler returns a ``Corridor``; the framework then calls it as an ASGI application, so it owns ``receive`` and
-``send``. From the moment the body is read, a second task waits for the client to leave and cancels the work when it
+``send``. From the moment the body is read, a second task waits for the client to leave and ends the work when it
 does: while the job waits for a slot, while the model loads, before the first byte and in the middle of a stream.
 """
 
@@ -27,7 +27,7 @@ DISCARDED_MOST = 256 * 1024 * 1024
 
 
 class ClientLeft(Exception):
-    """The client closed its connection before its body was read."""
+    """The client closed its connection before its answer was complete."""
 
 
 class Corridor(ASGIResponse):
@@ -56,27 +56,20 @@ class Corridor(ASGIResponse):
         await self._answer(job, receive, send)
 
     async def _answer(self, job: Job, receive: Receive, send: Send) -> None:
-        """Dispatch and relay; the watcher cancels this very task when the client leaves."""
-        work = asyncio.current_task()
-        assert work is not None
-        gone = False
+        """Dispatch and relay; the watcher ends the work when the client leaves."""
 
         async def watch() -> None:
-            nonlocal gone
             while (await receive())["type"] != "http.disconnect":
                 pass
-            gone = True
-            work.cancel()
+            raise ClientLeft
 
-        watcher = asyncio.create_task(watch(), name="client.watch")
         try:
-            await self._relay(job, send)
-        except asyncio.CancelledError:
-            if not gone:
-                raise
-            work.uncancel()
-        finally:
-            watcher.cancel()
+            async with asyncio.TaskGroup() as tasks:
+                watcher = tasks.create_task(watch(), name="client.watch")
+                await self._relay(job, send)
+                watcher.cancel()
+        except* ClientLeft:
+            pass
 
     async def _relay(self, job: Job, send: Send) -> None:
         try:
