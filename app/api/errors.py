@@ -1,26 +1,19 @@
-"""Errors in the caller's dialect, by the path: ``/v1/*`` is OpenAI's, everything else Ollama's. Knows no node."""
+"""What becomes of an error that a handler raises: its status, its headers, its body by the path. Knows no node."""
 
-import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
+from app.dialects import error_body
 from app.errors import HerdError
-
-
-def body_for(path: str, error: HerdError) -> bytes:
-    """The whole body of an error answer."""
-    if path.startswith("/v1/"):
-        return msgspec.json.encode({"error": {"message": error.text, "type": error.code, "code": error.code}})
-    return msgspec.json.encode({"error": error.text})
 
 
 def herd_error(request: Request[None, None, State], error: HerdError) -> Response[bytes]:
     lines = {} if error.retry_after_s is None else {"Retry-After": str(max(1, int(error.retry_after_s)))}
     return Response(
-        body_for(request.url.path, error), status_code=error.status, media_type="application/json", headers=lines
+        error_body(request.url.path, error), status_code=error.status, media_type="application/json", headers=lines
     )
 
 
@@ -31,7 +24,7 @@ def framework_error(request: Request[None, None, State], error: HTTPException) -
     plain.code = "invalid_request_error" if error.status_code < 500 else "server_error"
     lines = {key: value for key, value in (error.headers or {}).items() if key.lower() == "allow"}
     return Response(
-        body_for(request.url.path, plain), status_code=plain.status, media_type="application/json", headers=lines
+        error_body(request.url.path, plain), status_code=plain.status, media_type="application/json", headers=lines
     )
 
 
@@ -39,7 +32,7 @@ def unforeseen(request: Request[None, None, State], error: Exception) -> Respons
     """A fault of ours: logged whole, told without its inside."""
     structlog.get_logger("api").error("request.crashed", path=request.url.path, exc_info=error)
     return Response(
-        body_for(request.url.path, HerdError("internal error")), status_code=500, media_type="application/json"
+        error_body(request.url.path, HerdError("internal error")), status_code=500, media_type="application/json"
     )
 
 

@@ -6,8 +6,8 @@ from urllib.parse import unquote
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from app.api.errors import body_for
 from app.api.trust import AdminKey, host_allowed, origin_allowed
+from app.dialects import error_body
 from app.errors import Forbidden, HerdError, Misdirected, RequestError, Unauthorized
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -105,7 +105,7 @@ class Gate:
 
 
 async def refuse(path: str, error: HerdError, send: Send) -> None:
-    body = body_for(path, error)
+    body = error_body(path, error)
     lines = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": error.status, "headers": lines})
     await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -4,9 +4,11 @@ Native first: where the engine speaks the client's dialect, only the few keys th
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
+from app.dialects import error_body
 from app.errors import NotServed
 from app.fleet.job import Call, Job, Meter, Route
 from app.modalities.llm import body as bodies
@@ -70,7 +72,7 @@ def job(
             needs=_needs(view),
         ),
         prepare=request.prepare,
-        error_body=dialect.error_body,
+        error_body=partial(error_body, endpoint),
         error_event=dialect.error_event,
         dialect="ollama" if native else "openai",
         endpoint=endpoint,

@@ -3,16 +3,16 @@
 import secrets
 import time
 from collections.abc import Callable
+from functools import partial
 
 from litestar import Controller, Request, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 
-from app.errors import HerdError
+from app.dialects import error_body
 from app.fleet.job import Job
 from app.modalities.http import Corridor, Entrance
 from app.modalities.llm import adapter
-from app.modalities.llm.dialects import ollama, openai
 
 
 class Chat(Controller):
@@ -27,7 +27,7 @@ class Chat(Controller):
         entrance: NamedDependency[Entrance],
     ) -> Corridor:
         endpoint = request.scope["path"]
-        return entrance.corridor(_reader(request, endpoint), _errors(endpoint))
+        return entrance.corridor(_reader(request, endpoint), partial(error_body, endpoint))
 
 
 def _reader(request: Request[None, None, State], endpoint: str) -> Callable[[bytes], Job]:
@@ -48,7 +48,3 @@ def _reader(request: Request[None, None, State], endpoint: str) -> Callable[[byt
         )
 
     return job
-
-
-def _errors(endpoint: str) -> Callable[[HerdError], bytes]:
-    return openai.error_body if endpoint.startswith("/v1/") else ollama.error_body

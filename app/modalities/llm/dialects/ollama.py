@@ -1,7 +1,6 @@
 """Ollama's dialect: its errors, and meters over its answers, one JSON object a line. Pure; knows no engine."""
 
-import msgspec
-
+from app.dialects import ollama_error
 from app.errors import HerdError
 from app.fleet.job import Usage
 from app.modalities.llm.dialects import records
@@ -13,14 +12,9 @@ JSON = "application/json"
 _NANO = 1e9
 
 
-def error_body(error: HerdError) -> bytes:
-    """The error as a whole answer."""
-    return msgspec.json.encode({"error": records.printable(error.text)})
-
-
 def error_event(error: HerdError) -> bytes:
     """The error as the last record of a stream."""
-    return error_body(error) + b"\n"
+    return ollama_error(error) + b"\n"
 
 
 def usage_of(last: Fields) -> Usage:

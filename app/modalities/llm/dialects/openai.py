@@ -3,8 +3,7 @@
 import re
 from collections import deque
 
-import msgspec
-
+from app.dialects import openai_error
 from app.errors import HerdError
 from app.fleet.job import Usage
 from app.modalities.llm.dialects import records
@@ -21,15 +20,9 @@ _SAYS_NOTHING = (b":", b"event:", b"id:", b"retry:")
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 
 
-def error_body(error: HerdError) -> bytes:
-    """The error as a whole answer."""
-    told = {"message": records.printable(error.text), "type": error.code, "code": error.code}
-    return msgspec.json.encode({"error": told})
-
-
 def error_event(error: HerdError) -> bytes:
     """The error as the last event of a stream; no ``[DONE]`` follows."""
-    return b"data: " + error_body(error) + b"\n\n"
+    return b"data: " + openai_error(error) + b"\n\n"
 
 
 def data_of(event: bytes) -> bytes | None:

@@ -132,8 +132,3 @@ def refusal_of(first: bytes) -> str | None:
     if record is None:
         return "the engine's answer is not what its dialect says"
     return error_of(record)
-
-
-def printable(message: str) -> str:
-    """A message that every encoder takes."""
-    return message.encode("utf-8", "replace").decode()

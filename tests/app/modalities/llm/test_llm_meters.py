@@ -8,6 +8,7 @@ from golden.kept import cuts, golden, read, seen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.dialects import ollama_error, openai_error
 from app.errors import EngineFailed, HerdError, ModelAbsent, StreamBroken
 from app.fleet.job import Meter, Usage
 from app.modalities.llm.dialects import ollama, openai
@@ -199,10 +200,10 @@ def test_counters_of_a_wrong_type_are_not_believed_and_break_nothing(told: dict[
 
 @pytest.mark.parametrize("error", [ModelAbsent("no é", hint="do"), EngineFailed('"\n'), HerdError("\ud800")])
 def test_errors_are_written_in_each_dialect(error: HerdError) -> None:
-    assert list(json.loads(ollama.error_body(error))) == ["error"]
-    assert ollama.error_event(error) == ollama.error_body(error) + b"\n"
+    assert list(json.loads(ollama_error(error))) == ["error"]
+    assert ollama.error_event(error) == ollama_error(error) + b"\n"
     assert ollama.error_event(error).count(b"\n") == 1
-    told = json.loads(openai.error_body(error))["error"]
+    told = json.loads(openai_error(error))["error"]
     assert told["type"] == told["code"] == error.code
-    assert openai.error_event(error) == b"data: " + openai.error_body(error) + b"\n\n"
+    assert openai.error_event(error) == b"data: " + openai_error(error) + b"\n\n"
     assert b"[DONE]" not in openai.error_event(error)
