@@ -86,7 +86,11 @@ async def create_router(settings: Settings, store: Store, key: AdminKey, address
     for sample in await queries.latency_samples(store):
         latency.observe(sample.node_id, model_key(sample.model), sample.latency_s)
     court = Court(
-        registry=registry, latency=latency, chains=_chains(settings, modalities), catalog=_catalog(modalities)
+        registry=registry,
+        latency=latency,
+        chains=_chains(settings, modalities),
+        operations={modality.name: modality.operation for modality in modalities},
+        catalog=Catalog.joined(modality.catalog for modality in modalities),
     )
     nodes = NodeClient(
         registry=registry,
@@ -112,7 +116,10 @@ async def create_router(settings: Settings, store: Store, key: AdminKey, address
         fleet_id=fleet_id,
         interval_s=settings.heartbeat.heartbeat_interval,
     )
-    viewer = Viewer(registry=registry, court=court, latency=latency, admission=admission, ledger=ledger)
+    viewer = Viewer(
+        registry=registry, court=court, latency=latency, admission=admission, ledger=ledger,
+        modalities=tuple(modality.view for modality in modalities),
+    )  # fmt: skip
 
     def take_snapshot() -> FleetSnapshot:
         return viewer.take(time.monotonic(), time.time(), reaped=dispatcher.reaped, dropped=writer.dropped)
@@ -157,14 +164,8 @@ def _chains(settings: Settings, modalities: tuple[Modality, ...]) -> dict[str, C
     """The policy of each modality that has one, with the weights that settings changed."""
     changed = knobs(settings.score)
     return {
-        modality.name: Chain(tune(modality.policy, changed) if modality.name == "llm" else modality.policy)
-        for modality in modalities
-        if modality.policy is not None
+        modality.name: Chain(tune(modality.policy, changed)) for modality in modalities if modality.policy is not None
     }
-
-
-def _catalog(modalities: tuple[Modality, ...]) -> Catalog:
-    return next((modality.catalog for modality in modalities if modality.name == "llm"), Catalog.empty())
 
 
 def _provided(things: Mapping[str, Any]) -> dict[str, Provide]:

@@ -22,7 +22,9 @@ def court(*heartbeats: Heartbeat) -> tuple[Court, Registry, Latency]:
     for heartbeat in heartbeats:
         registry.apply(heartbeat, "127.0.0.1", 0.0)
     chain = Chain(policy.load(POLICY.read_text("utf-8")))
-    built = Court(registry=registry, latency=latency, chains={"llm": chain}, catalog=Catalog.empty())
+    built = Court(
+        registry=registry, latency=latency, chains={"llm": chain}, operations={"llm": "chat"}, catalog=Catalog.empty()
+    )
     return built, registry, latency
 
 

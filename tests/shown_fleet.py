@@ -3,6 +3,7 @@
 import msgspec
 
 from app.fleet.snapshot import FleetSnapshot, LineView, NodeView, WaitingView
+from app.modalities.plugin import discover
 from app.store.records import AttemptRecord, TraceRecord
 from node.wire import Capacity, EngineReport, Gpu, Machine, ModelReport
 
@@ -99,6 +100,7 @@ def fleet() -> FleetSnapshot:
     return FleetSnapshot(
         taken_at=NOW,
         nodes=(studio(), workstation(), old, new),
+        modalities=tuple(modality.view for modality in discover()),
         lines=(
             msgspec.structs.replace(line, p75_s=14.2, estimated_wait_s=14.2),
             LineView(

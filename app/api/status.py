@@ -12,11 +12,9 @@ from app.errors import ModelMissing
 from app.fleet.dispatcher import Dispatcher
 from app.fleet.judge import Court
 from app.fleet.snapshot import FleetSnapshot, LineView, NodeView
-from app.scoring.types import Absent, Demand, Held, Placed, Ranking
+from app.scoring.types import Absent, Held, Placed, Ranking
 
 GIB = 1024**3
-MODALITY_WORDS = {"llm": "text"}
-"""The public word of a modality where it differs from its name."""
 
 
 class Status(Controller):
@@ -75,10 +73,9 @@ class Status(Controller):
         if not model.strip():
             raise ModelMissing("name a model: /fleet/explain?model=NAME&tokens=N")
         needed = max(0, min(tokens, 2**31))
-        verdict = court.judge(
-            Demand(modality="llm", operation="chat", models=(model,), prompt_tokens=needed, context_needed=needed)
-        )
-        ranking = verdict.ranking if isinstance(verdict, Placed | Held) else Ranking(policy="llm")
+        demand = court.usual(model, needed)
+        verdict = court.judge(demand)
+        ranking = verdict.ranking if isinstance(verdict, Placed | Held) else Ranking(policy=court.policy(demand))
         chosen = ranking.scored[0].candidate if isinstance(verdict, Placed) else None
         return {
             "model": model,
@@ -164,16 +161,17 @@ def _status(node: NodeView) -> str:
 
 
 def _queues(shot: FleetSnapshot) -> dict[str, dict[str, Any]]:
+    words = {modality.name: modality.word for modality in shot.modalities}
     queues: dict[str, dict[str, Any]] = {}
     for line in shot.lines:
         key, number = f"{line.node_id}:{line.model}", 2
         while key in queues:
             key, number = f"{line.node_id}:{line.model}#{number}", number + 1
-        queues[key] = _line(line)
+        queues[key] = _line(line, words.get(line.modality, line.modality))
     return queues
 
 
-def _line(line: LineView) -> dict[str, Any]:
+def _line(line: LineView, word: str) -> dict[str, Any]:
     return {
         "node_id": line.node_id,
         "model": line.model,
@@ -182,7 +180,7 @@ def _line(line: LineView) -> dict[str, Any]:
         "completed": line.completed,
         "failed": line.failed,
         "concurrency": line.slots,
-        "request_type": MODALITY_WORDS.get(line.modality, line.modality),
+        "request_type": word,
         "estimated_wait_ms": None if line.estimated_wait_s is None else round(line.estimated_wait_s * 1000),
     }
 

@@ -13,19 +13,44 @@ from node.wire import model_key
 
 
 class Court:
-    """Judges tickets and bare demands by the policy of their modality. ``now`` is told before each pass."""
+    """Judges tickets and bare demands by the policy of their modality. ``now`` is told before each pass.
 
-    def __init__(self, *, registry: Registry, latency: Latency, chains: Mapping[str, Chain], catalog: Catalog) -> None:
+    ``chains`` are by modality, in the order in which a bare question tries them; ``operations`` say what is then asked.
+    """
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        latency: Latency,
+        chains: Mapping[str, Chain],
+        operations: Mapping[str, str],
+        catalog: Catalog,
+    ) -> None:
         self._registry = registry
         self._latency = latency
         self._chains = dict(chains)
+        self._operations = dict(operations)
         self._catalog = catalog
         self._categories: dict[str, str] = {}
         self.queue = Queue(self._judge_ticket)
         self.now = 0.0
 
-    def chain(self, modality: str) -> Chain:
-        return self._chains[modality]
+    def policy(self, demand: Demand) -> str:
+        """The name of the policy that judges the demand."""
+        return self._chains[demand.modality].policy.name
+
+    def usual(self, model: str, tokens: int) -> Demand:
+        """What a client of this model would demand: of the kind its nodes say it is, else of the first that serves."""
+        reported = (holding.model.modality for holding in self._registry.holdings(model_key(model)))
+        modality = next((kind for kind in reported if kind in self._chains), next(iter(self._chains)))
+        return Demand(
+            modality=modality,
+            operation=self._operations[modality],
+            models=(model,),
+            prompt_tokens=tokens,
+            context_needed=tokens,
+        )
 
     def judge(self, demand: Demand, counts: Counts | None = None) -> Verdict:
         """What would become of this demand now, were it to arrive behind all who wait."""

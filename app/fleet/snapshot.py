@@ -1,6 +1,6 @@
 """The fleet at one moment, in plain structs: what status endpoints and pages show. Knows no HTTP and no template.
 
-Built once per tick by ``Dispatcher.snapshot()`` and shared by all who show it.
+Taken by ``Viewer.take``, and shared by all who show it.
 """
 
 import msgspec
@@ -60,6 +60,16 @@ class WaitingView(msgspec.Struct, frozen=True, kw_only=True):
     estimated_wait_s: float | None = None
 
 
+class ModalityView(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of work as people meet it: ``word`` in status answers, ``icon`` on pages; engines do its ``operation``."""
+
+    name: str
+    title: str
+    word: str
+    icon: str
+    operation: str
+
+
 class FleetSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Everything at once. ``taken_at`` is Unix epoch seconds, for showing only."""
 
@@ -67,6 +77,7 @@ class FleetSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     nodes: tuple[NodeView, ...] = ()
     lines: tuple[LineView, ...] = ()
     waiting: tuple[WaitingView, ...] = ()
+    modalities: tuple[ModalityView, ...] = ()
     completed: int = 0
     failed: int = 0
     retried: int = 0

@@ -8,7 +8,7 @@ from app.fleet.latency import Latency
 from app.fleet.ledger import Ledger
 from app.fleet.queue import Key, Ticket
 from app.fleet.registry import Registry
-from app.fleet.snapshot import FleetSnapshot, LineView, NodeView, WaitingView
+from app.fleet.snapshot import FleetSnapshot, LineView, ModalityView, NodeView, WaitingView
 from node.wire import model_key
 
 GIB = 1024**3
@@ -18,13 +18,21 @@ class Viewer:
     """Puts the present of registry, queue, latency and admission into one frozen picture."""
 
     def __init__(
-        self, *, registry: Registry, court: Court, latency: Latency, admission: Admission, ledger: Ledger
+        self,
+        *,
+        registry: Registry,
+        court: Court,
+        latency: Latency,
+        admission: Admission,
+        ledger: Ledger,
+        modalities: tuple[ModalityView, ...],
     ) -> None:
         self._registry = registry
         self._queue = court.queue
         self._latency = latency
         self._admission = admission
         self._ledger = ledger
+        self._modalities = modalities
 
     def take(self, now: float, wall: float, *, reaped: int = 0, dropped: int = 0) -> FleetSnapshot:
         """``now`` is monotonic, ``wall`` epoch seconds."""
@@ -34,6 +42,7 @@ class Viewer:
             nodes=self._nodes(now),
             lines=tuple(lines.values()),
             waiting=self._waiting(now, lines),
+            modalities=self._modalities,
             completed=self._ledger.completed,
             failed=self._ledger.failed,
             retried=self._ledger.retried,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from litestar import Controller
 
 from app.catalog import Catalog
+from app.fleet.snapshot import ModalityView
 from app.scoring.policy import Policy
 
 
@@ -12,12 +13,28 @@ from app.scoring.policy import Policy
 class Modality:
     """One kind of work. ``name`` equals the folder's and the word that models carry on the wire.
 
+    ``operation`` is what its engines are asked for when nobody says more. ``word`` is its name in ``/fleet/status``
+    (empty: ``name``), ``icon`` the symbol of its models on pages.
     ``serves`` false: its doors answer 501 in the caller's dialect until an engine and an adapter exist.
     """
 
     name: str
     title: str
     controllers: tuple[type[Controller], ...]
+    operation: str
+    word: str = ""
+    icon: str = "box"
     policy: Policy | None = None
     catalog: Catalog = field(default_factory=Catalog.empty)
     serves: bool = True
+
+    @property
+    def view(self) -> ModalityView:
+        """What status answers and pages need of it."""
+        return ModalityView(
+            name=self.name,
+            title=self.title,
+            word=self.word or self.name,
+            icon=self.icon,
+            operation=self.operation,
+        )

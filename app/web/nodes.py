@@ -4,7 +4,7 @@ import shlex
 
 import msgspec
 
-from app.fleet.snapshot import LineView, NodeView
+from app.fleet.snapshot import LineView, ModalityView, NodeView
 from app.web.view import dom_key, seconds, size, tokens
 from node.wire import Capacity, EngineReport, Machine, ModelReport, model_key
 
@@ -16,7 +16,6 @@ STATE_WORDS = {
     "waiting": "Waiting for approval",
 }
 PRESSURE_WORDS = {"warn": "Memory pressure", "critical": "Critical memory pressure"}
-MODALITY_ICONS = {"llm": "message-square", "image": "image", "stt": "mic", "embed": "braces"}
 MODE_WORDS = {"full": "Full", "learned": "Learned", "paused": "Paused by its owner", "bootstrap": "Still learning"}
 PIPS_AT_MOST = 12
 
@@ -93,10 +92,11 @@ class NodeCard(msgspec.Struct, frozen=True, kw_only=True):
     approve: str
 
 
-def node_card(node: NodeView, lines: tuple[LineView, ...]) -> NodeCard:
+def node_card(node: NodeView, lines: tuple[LineView, ...], modalities: tuple[ModalityView, ...] = ()) -> NodeCard:
     state = _state(node)
     live = state in {"online", "degraded", "draining"}
     alarm = node.machine.pressure if live and node.machine.pressure in PRESSURE_WORDS else ""
+    icons = {modality.name: modality.icon for modality in modalities}
     by_model = {model_key(line.model): line for line in lines if line.node_id == node.node_id}
     return NodeCard(
         key=f"node-{dom_key(node.node_id)}",
@@ -113,7 +113,7 @@ def node_card(node: NodeView, lines: tuple[LineView, ...]) -> NodeCard:
         alarm_word=PRESSURE_WORDS.get(alarm, ""),
         link_failures=node.link_failures,
         gauges=_gauges(node.machine) if live else (),
-        engines=tuple(_engine(engine, by_model) for engine in node.engines) if live else (),
+        engines=tuple(_engine(engine, by_model, icons) for engine in node.engines) if live else (),
         capacity=_capacity(node.capacity) if node.capacity is not None and live else None,
         approve=f"herd approve {shlex.quote(node.node_id)}" if state == "waiting" else "",
     )
@@ -176,7 +176,7 @@ def share(part: float, whole: float) -> float:
     return round(min(1.0, max(0.0, part / whole)) * 200) / 200 if whole > 0 else 0.0
 
 
-def _engine(engine: EngineReport, lines: dict[str, LineView]) -> EngineCard:
+def _engine(engine: EngineReport, lines: dict[str, LineView], icons: dict[str, str]) -> EngineCard:
     kind = engine.kind or engine.name
     title = f"{engine.name} ({kind})" if engine.name != kind else kind
     stale = engine.stale or not engine.healthy
@@ -186,12 +186,16 @@ def _engine(engine: EngineReport, lines: dict[str, LineView]) -> EngineCard:
         healthy=engine.healthy,
         stale=stale,
         error=engine.error,
-        loaded=tuple(_chip(model, lines.get(model_key(model.name))) for model in engine.models if model.loaded),
+        loaded=tuple(
+            _chip(model, lines.get(model_key(model.name)), icons.get(model.modality, "box"))
+            for model in engine.models
+            if model.loaded
+        ),
         stored=tuple(sorted(model.name for model in engine.models if not model.loaded)),
     )
 
 
-def _chip(model: ModelReport, line: LineView | None) -> Chip:
+def _chip(model: ModelReport, line: LineView | None, icon: str) -> Chip:
     weight = model.resident_bytes if model.resident_bytes is not None else model.size_bytes
     facts = [
         model.parameters,
@@ -201,7 +205,7 @@ def _chip(model: ModelReport, line: LineView | None) -> Chip:
     ]
     return Chip(
         name=model.name,
-        icon=MODALITY_ICONS.get(model.modality, "box"),
+        icon=icon,
         modality=model.modality,
         facts=tuple(fact for fact in facts if fact),
         slots=slots(line.running if line else 0, line.slots if line else model.slots),

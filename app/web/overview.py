@@ -88,7 +88,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
 
 def view(snapshot: FleetSnapshot, traces: Sequence[TraceRecord], now: float) -> Overview:
     """The page's struct. Waiting nodes come first, then the online ones; within a state by name."""
-    cards = [node_card(node, snapshot.lines) for node in snapshot.nodes]
+    cards = [node_card(node, snapshot.lines, snapshot.modalities) for node in snapshot.nodes]
     cards.sort(key=lambda card: (STATE_ORDER[card.state], card.name))
     return Overview(
         now=now,
@@ -100,7 +100,7 @@ def view(snapshot: FleetSnapshot, traces: Sequence[TraceRecord], now: float) -> 
             more=max(0, len(snapshot.waiting) - WAITING_AT_MOST),
         ),
         requests=tuple(request_row(trace) for trace in traces[:REQUESTS_AT_MOST]),
-        example_model=_example_model(cards),
+        example_model=_example_model(cards, {kind.name for kind in snapshot.modalities if kind.operation == "chat"}),
     )
 
 
@@ -152,12 +152,13 @@ def _waiting(ticket: WaitingView) -> WaitingRow:
     )
 
 
-def _example_model(cards: list[NodeCard]) -> str:
+def _example_model(cards: list[NodeCard], talking: set[str]) -> str:
+    """A model that the person who looks could chat with; ``talking`` are the modalities whose models chat."""
     serving = [card for card in cards if card.state in {"online", "degraded"}]
     chips = [chip for card in serving for engine in card.engines if engine.healthy for chip in engine.loaded]
-    talking = [chip.name for chip in chips if chip.modality == "llm"]
+    loaded = [chip.name for chip in chips if chip.modality in talking]
     stored = [name for card in serving for engine in card.engines if engine.healthy for name in engine.stored]
-    return next((name for name in talking + stored if PASTEABLE.fullmatch(name)), EXAMPLE_MODEL)
+    return next((name for name in loaded + stored if PASTEABLE.fullmatch(name)), EXAMPLE_MODEL)
 
 
 def _first_body(model: str) -> str:

@@ -3,4 +3,6 @@
 from app.modalities.base import Modality
 from app.modalities.embed.controller import Embeddings
 
-MODALITY = Modality(name="embed", title="Embeddings", controllers=(Embeddings,), serves=False)
+MODALITY = Modality(
+    name="embed", title="Embeddings", controllers=(Embeddings,), operation="embed", icon="braces", serves=False
+)

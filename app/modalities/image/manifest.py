@@ -3,4 +3,4 @@
 from app.modalities.base import Modality
 from app.modalities.image.controller import Images
 
-MODALITY = Modality(name="image", title="Images", controllers=(Images,), serves=False)
+MODALITY = Modality(name="image", title="Images", controllers=(Images,), operation="image", icon="image", serves=False)

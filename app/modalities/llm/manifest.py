@@ -13,6 +13,9 @@ MODALITY = Modality(
     name="llm",
     title="Language models",
     controllers=(Chat,),
+    operation="chat",
+    word="text",
+    icon="message-square",
     policy=policy.load((HERE / "policy.toml").read_text("utf-8")),
     catalog=catalog.load((HERE / "catalog.toml").read_text("utf-8")),
 )

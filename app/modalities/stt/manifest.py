@@ -3,4 +3,6 @@
 from app.modalities.base import Modality
 from app.modalities.stt.controller import Speech
 
-MODALITY = Modality(name="stt", title="Transcriptions", controllers=(Speech,), serves=False)
+MODALITY = Modality(
+    name="stt", title="Transcriptions", controllers=(Speech,), operation="transcribe", icon="mic", serves=False
+)
