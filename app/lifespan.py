@@ -1,4 +1,4 @@
-"""What runs while the router serves: started in order, stopped in the reverse order, all in one task group."""
+"""What runs while the router serves: started in order, stopped in reverse, in one task group. Knows no request."""
 
 import asyncio
 import time

@@ -38,7 +38,7 @@ class LineView(msgspec.Struct, frozen=True, kw_only=True):
 
     node_id: str
     model: str
-    modality: str = "llm"
+    modality: str = ""
     running: int = 0
     waiting: int = 0
     slots: int = 1

@@ -1,4 +1,4 @@
-"""Plain structs that cross the store's wall. Nothing else leaves the store; no ORM object does.
+"""Plain structs that cross the store's wall; nothing else leaves the store. Knows no table and no ORM.
 
 Times of day are Unix epoch seconds; durations are milliseconds where the field says ``_ms`` (the trace's public names).
 """
@@ -29,7 +29,7 @@ class TraceRecord(msgspec.Struct, frozen=True, kw_only=True):
     node_id: str
     status: str
     timestamp: float
-    modality: str = "llm"
+    modality: str = ""
     engine: str = ""
     endpoint: str = ""
     policy: str = ""

@@ -15,7 +15,6 @@ from pathlib import Path
 import httpx
 import msgspec
 
-import node
 from node.engines.base import Engine, Kind
 from node.engines.gguf import Head, model_files, model_name_of, read_head
 from node.engines.openai import OpenAIEngine
@@ -244,8 +243,7 @@ def _command(file: ModelFile) -> list[str]:
 
 def _environment() -> dict[str, str]:
     """Passive waiting, or OpenMP's spinning threads would starve everything else on a small machine."""
-    assert node.__file__ is not None
-    root = str(Path(node.__file__).resolve().parents[1])
+    root = str(Path(__file__).resolve().parents[2])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "OMP_WAIT_POLICY": "passive", "PYTHONPATH": os.pathsep.join(paths)}
 

@@ -1,4 +1,4 @@
-"""The parts of an OpenAI answer, and how each becomes Ollama's: tool calls, logprobs, an echo, times. Pure."""
+"""The parts of an OpenAI answer, each made Ollama's: tool calls, logprobs, an echo, times. Pure; knows no node."""
 
 from collections.abc import Callable, Iterable
 from typing import Any

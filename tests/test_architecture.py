@@ -1,0 +1,263 @@
+"""The laws of the house, held over the whole tree. The tables are the law; ``architecture_rules.py`` reads the code.
+
+Each rule is also shown a small source that breaks it: a law that cannot be broken says nothing.
+"""
+
+from collections.abc import Callable, Iterator
+
+import architecture_rules as rules
+import pytest
+from architecture_rules import ROOT, Source
+
+LAW = {
+    # roof: the files that lie in app/ itself and are no ground
+    "app": ("app", "node.wire", "node.log", "node.machine.addresses"),
+    "app.demo": ("app.demo_model", "node.engines", "node.log"),
+    # doors: to clients, to nodes and operators, to people
+    "app.modalities": ("app.fleet", "app.scoring", "app.catalog", "app.dialects", "app.errors", "node.wire"),
+    "app.api": ("app.fleet", "app.scoring.types", "app.store", "app.dialects", "app.errors", "node.wire"),
+    "app.web": ("app.fleet.snapshot", "app.store.records", "node.wire"),
+    # the present
+    "app.fleet": (
+        "app.scoring", "app.settings.schema", "app.store.records", "app.store.store", "app.catalog", "app.errors",
+        "node.wire",
+    ),
+    # judgement, what was chosen, the past
+    "app.scoring": ("node.wire",),
+    "app.settings": ("app.store.records", "app.store.store", "app.errors"),
+    "app.store": (),
+    # ground
+    "app.catalog": ("node.wire",),
+    "app.dialects": ("app.errors",),
+    "app.errors": (),
+    "node.wire": (),
+    "node.log": ("node.log_file",),
+    "node.log_file": (),
+    # the node stands alone
+    "node": ("node",),
+    "node.engines": ("node.wire", "node.machine"),
+    "node.machine": ("node.wire",),
+}  # fmt: skip
+"""Who may import whom, besides itself. The longest row that fits a file is its row."""
+
+ADDRESSES = {
+    "litestar": (
+        "app.main", "app.lifespan", "app.api.*", "app.modalities.base", "app.modalities.http",
+        "app.modalities.unserved", "app.modalities.*.controller", "app.web.assets", "app.web.controller",
+        "app.web.live", "app.web.pages", "app.web.view",
+    ),
+    "jinja2": ("app.web.live", "app.web.view"),
+    "uvicorn": ("app.serve", "node.door"),
+    "uvloop": ("app.serve", "node.start"),
+    "httptools": ("app.fleet.upstream",),
+    "httpx": (
+        "app.ask", "app.demo", "app.fleet.node_client", "node.agent", "node.door", "node.engines", "node.link",
+        "node.start",
+    ),
+    "zeroconf": ("app.fleet.advertise", "node.discovery"),
+    "sqlalchemy": ("app.store",),
+    "advanced_alchemy": ("app.store",),
+    "alembic": ("app.store",),
+    "psutil": ("node.machine",),
+    "structlog": (
+        "app.start", "app.lifespan", "app.api.errors", "app.api.heartbeat", "app.fleet.advertise",
+        "app.fleet.dispatcher", "app.fleet.intake", "app.fleet.ledger", "app.fleet.loops", "app.settings.book",
+        "app.store.writer", "app.web.live", "node.agent", "node.discovery", "node.door", "node.log",
+        "node.machine.observe", "node.pulse",
+    ),
+    "cyclopts": ("app.cli", "app.ask", "app.demo", "node.cli"),
+    "msgspec": ("app", "node"),
+    "xllamacpp": ("node.engines.llama_child",),
+}  # fmt: skip
+"""Where each third-party package lives."""
+
+PURE = (
+    "app.scoring", "app.catalog", "app.dialects", "app.errors", "app.tell", "app.banner", "app.api.trust",
+    "app.api.facts", "app.fleet.address", "app.fleet.admission", "app.fleet.job", "app.fleet.judge",
+    "app.fleet.latency", "app.fleet.queue", "app.fleet.registry", "app.fleet.snapshot", "app.fleet.view",
+    "app.fleet.watch", "app.modalities.*.adapter", "app.modalities.*.body", "app.modalities.*.context",
+    "app.modalities.*.dialects", "app.modalities.*.schema", "app.modalities.*.tags", "app.modalities.*.translate_*",
+    "app.settings.ranges", "app.settings.resolve", "app.settings.schema", "app.settings.weights", "app.store.records",
+    "app.web.delta", "app.web.nodes", "app.web.overview", "app.web.requests", "node.engines.addresses",
+    "node.engines.openai_models", "node.engines.reading", "node.wire",
+)  # fmt: skip
+"""Rooms that neither wait, nor log, nor read a clock or a disk; so is every file whose docstring says "Pure"."""
+
+HANDS = {
+    "asyncio", "httptools", "httpx", "litestar", "psutil", "sqlalchemy", "advanced_alchemy", "structlog", "subprocess",
+    "socket", "threading", "time", "uvicorn", "zeroconf",
+}  # fmt: skip
+"""What a pure room does not take into its hands."""
+
+LATE = {
+    ("app.cli", "import_module"): "help must not load the server",
+    ("node.cli", "import_module"): "help must not load the node",
+    ("app.modalities.plugin", "import_module"): "modalities are found by folder",
+    ("app.demo", "node.engines.gguf"): "only one of the demo's ways needs it",
+    ("app.serve", "uvloop"): "not there on Windows",
+    ("node.start", "uvloop"): "not there on Windows",
+    ("node.state", "fcntl"): "not there on Windows",
+    ("node.state", "msvcrt"): "only there on Windows",
+    ("node.engines.llama_child", "xllamacpp"): "an optional extra, loaded after the watch over the parent has begun",
+}
+"""Imports that cannot stand at the top of their file, each with its reason."""
+
+PRINTS = {"app.cli", "app.ask", "app.check", "app.demo", "app.serve", "node.start"}
+"""Who speaks to a person at a terminal."""
+
+WORDLESS = {"base_classes", "common", "core", "helper", "helpers", "lib", "manager", "managers", "misc", "shared",
+            "stuff", "tools", "util", "utils"}  # fmt: skip
+"""File names that say nothing."""
+
+HOSTS = [".".join(parts) for parts in (
+    ("packages", "example"), ("hosted", "example"), ("scripts", "example"), ("scripts", "test"), ("yarn", "example"),
+    ("boxes", "example"), ("gems", "example"), ("snakes", "example"), ("proxy", "example", "org"), ("cdn", "example"),
+    ("pack", "example"),
+)]  # fmt: skip
+"""Hosts of package registries, in pieces, because this file is read too."""
+
+MODALITIES = {entry.parent.name for entry in (ROOT / "app" / "modalities").glob("*/manifest.py")}
+NAMES_ONE = ("app.modalities.*.*", "node.engines", "node.wire", "app.catalog")
+"""A modality's own folder; engines, which say what a model does; the wire's default; a category of the same word."""
+
+LAWS: dict[str, Callable[[list[Source]], Iterator[str]]] = {
+    "imports go down only": lambda tree: rules.climbing(tree, LAW),
+    "imports run in no circle": rules.circling,
+    "a modality never imports another": lambda tree: rules.crossing(tree, "app.modalities"),
+    "every package has an address": lambda tree: rules.homeless(tree, ADDRESSES),
+    "pure rooms stay pure": lambda tree: rules.acting(tree, PURE, HANDS),
+    "each task is in a task group": rules.untethered,
+    "no module has state": rules.remembering,
+    "imports stand at the top": lambda tree: rules.late(tree, LATE),
+    "a lease is closed in one place": lambda tree: rules.calling(
+        [source for source in tree if source.path.startswith("app/")], "release", {"app.fleet.dispatcher:_close_lease"},
+        "a slot is given back in one place: close the lease through Dispatcher._close_lease",
+    ),
+    "only commands print": lambda tree: rules.calling(
+        tree, "print", PRINTS, "only a command speaks to the terminal: log an event, or return the text to the command"
+    ),
+    "nobody names a modality": lambda tree: rules.naming(tree, MODALITIES, NAMES_ONE),
+    "every file says what lives there": rules.undescribed,
+    "no file is two files": lambda tree: rules.oversized(tree, 400),
+    "names say something": lambda tree: rules.misnamed(tree, WORDLESS),
+}  # fmt: skip
+
+TREE = rules.sources("app", "node")
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_the_house_keeps_the_law_that(law: str) -> None:
+    breaches = list(LAWS[law](TREE))
+    assert not breaches, f"{law}:\n" + "\n".join(breaches)
+
+
+@pytest.mark.parametrize("law", ["no file is two files", "names say something"])
+def test_the_tests_keep_the_law_that(law: str) -> None:
+    assert not list(LAWS[law](rules.sources("tests")))
+
+
+def test_no_file_names_the_host_of_a_registry() -> None:
+    assert not list(rules.pointing_out(rules.texts(), HOSTS))
+
+
+def test_every_row_of_the_tables_is_for_something_that_is_there() -> None:
+    known = rules.modules(TREE)
+    places = [*LAW, *(place for row in LAW.values() for place in row), *PRINTS, *(module for module, _ in LATE)]
+    places += [place for homes in ADDRESSES.values() for place in homes]
+    places += [place for place in PURE if place != "app.modalities.*.schema"]  # comes with the next modality
+    assert not [place for place in places if not any(rules.within(module, (place,)) for module in known)]
+
+
+QUEUE = ("app/fleet/queue.py", "LINE = {}\n")
+
+
+@pytest.mark.parametrize(
+    ("law", "breach", "files"),
+    [
+        ("imports go down only", "app.scoring may not import app.fleet.queue",
+         [QUEUE, ("app/scoring/a.py", "from app.fleet.queue import LINE")]),
+        ("imports go down only", "app.scoring may not import app.fleet.queue",
+         [QUEUE, ("app/scoring/a.py", "def f():\n    from app.fleet import queue")]),
+        ("imports go down only", "node may not import app.errors", [("node/a.py", "import app.errors")]),
+        ("imports go down only", "app.web may not import app.api.trust",
+         [("app/web/a.py", "from app.api.trust import Admin")]),
+        ("imports go down only", "app.fleet may not import app.store.queries",
+         [("app/fleet/a.py", "import app.store.queries")]),
+        ("imports go down only", "a relative import", [("app/fleet/a.py", "from .queue import Queue")]),
+        ("imports go down only", "no row of LAW", [("lib/a.py", "")]),
+        ("imports run in no circle", "app.a -> app.b -> app.a",
+         [("app/a.py", "import app.b"), ("app/b.py", "from app import a")]),
+        ("a modality never imports another", "stt may not import app.modalities.llm.body",
+         [("app/modalities/llm/body.py", ""), ("app/modalities/stt/a.py", "from app.modalities.llm import body")]),
+        ("every package has an address", "httpx lives only in", [("app/fleet/queue.py", "import httpx")]),
+        ("every package has an address", "requests has no address", [("app/ask.py", "import requests")]),
+        ("pure rooms stay pure", "imports time", [("app/fleet/queue.py", "from time import monotonic")]),
+        ("pure rooms stay pure", "waits for nothing", [("app/scoring/a.py", "async def f():\n    pass")]),
+        ("pure rooms stay pure", "reads no clock", [("app/tell.py", "def f():\n    datetime.now()")]),
+        ("pure rooms stay pure", "reads no disk", [("app/serve.py", '"""Pure."""\nopen("x")')]),
+        ("each task is in a task group", "outside a TaskGroup", [("app/a.py", "asyncio.create_task(f())")]),
+        ("each task is in a task group", "outside a TaskGroup", [("app/a.py", "self._tasks.create_task(f())")]),
+        ("each task is in a task group", "outside a TaskGroup", [("app/a.py", "asyncio.ensure_future(f())")]),
+        ("no module has state", "known is state", [("app/a.py", "known = {}")]),
+        ("no module has state", "seen is state", [("app/a.py", "seen: set[str] = set()")]),
+        ("no module has state", "`global` is state", [("app/a.py", "def f():\n    global x")]),
+        ("no module has state", "LINE is a constant and is changed",
+         [QUEUE, ("app/a.py", "from app.fleet.queue import LINE\nLINE['a'] = 1")]),
+        ("no module has state", "LINE is a constant and is changed", [("app/a.py", "LINE = []\nLINE.append(1)")]),
+        ("no module has state", "LINE is a constant and is changed", [("app/a.py", "LINE = []\nLINE += [1]")]),
+        ("imports stand at the top", "json is imported late", [("app/a.py", "def f():\n    import json")]),
+        ("imports stand at the top", "import_module is imported late", [("app/a.py", "import_module('json')")]),
+        ("a lease is closed in one place", "through Dispatcher._close_lease",
+         [("app/fleet/dispatcher.py", "def f():\n    queue.release(lease)")]),
+        ("only commands print", "log an event", [("app/fleet/a.py", "print(1)")]),
+        ("nobody names a modality", "data on the modality's manifest", [("app/api/a.py", 'kind == "llm"')]),
+        ("every file says what lives there", "__init__.py is empty", [("app/x/__init__.py", "from a import b")]),
+        ("every file says what lives there", "what it must not know", [("app/a.py", '"""Some things."""')]),
+        ("no file is two files", "401 lines", [("app/a.py", "x = 1\n" * 401)]),
+        ("names say something", "'utils' says nothing", [("app/utils/a.py", "")]),
+    ],
+)  # fmt: skip
+def test_a_source_that_breaks_a_law_is_told_so(law: str, breach: str, files: list[tuple[str, str]]) -> None:
+    [line] = LAWS[law]([Source(path, text) for path, text in files])
+    assert breach in line
+    assert ": " in line, "it says where, and what to do"
+
+
+GROUP = """
+async def f():
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(f())
+"""
+GIVEN = """
+def __init__(self, tasks: asyncio.TaskGroup):
+    self._tasks = tasks
+def start(self):
+    self._tasks.create_task(f())
+"""
+
+
+@pytest.mark.parametrize(
+    ("law", "files"),
+    [
+        ("each task is in a task group", [("app/a.py", GROUP)]),
+        ("each task is in a task group", [("app/a.py", GIVEN)]),
+        ("a lease is closed in one place", [("app/fleet/dispatcher.py", "def _close_lease(q):\n    q.release(1)")]),
+        ("a lease is closed in one place", [("node/a.py", "claim.release()")]),
+        ("no module has state", [("app/a.py", "LINE = {}\ndef f(line):\n    line['a'] = LINE['a']")]),
+        ("a modality never imports another",
+         [("app/modalities/http.py", ""), ("app/modalities/llm/a.py", "import app.modalities.http")]),
+        ("nobody names a modality", [("app/modalities/llm/manifest.py", 'name = "llm"')]),
+    ],
+)  # fmt: skip
+def test_a_source_that_keeps_a_law_is_let_be(law: str, files: list[tuple[str, str]]) -> None:
+    assert list(LAWS[law]([Source(path, text) for path, text in files])) == []
+
+
+@pytest.mark.parametrize("text", [f"https://files.{HOSTS[1]}/x", f'url = "{HOSTS[0].upper()}"', f"({HOSTS[5]})"])
+def test_a_file_that_names_a_registry_is_told_so(text: str) -> None:
+    [line] = rules.pointing_out([("a.md", "first\n" + text)], HOSTS)
+    assert line.startswith("a.md:2: names the host")
+
+
+def test_a_name_that_only_contains_the_host_of_a_registry_is_let_be() -> None:
+    assert not list(rules.pointing_out([("a.md", f"my{HOSTS[0]} {HOSTS[0]}ic {HOSTS[5].replace('.', '-')}")], HOSTS))
