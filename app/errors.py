@@ -5,11 +5,12 @@ HerdError                       status
     BodyInvalid                 400   not JSON, not an object, a field of a wrong type
     ModelMissing                400   no model was named
     TooLarge                    413   the body is over the limit
-  Forbidden                     403   a foreign page or a foreign name asked
+  Forbidden                     403   a page of a foreign origin asked
+  Misdirected                   421   the router was called by a name that is not its own
   Unauthorized                  401   a token is needed and was not shown, or is wrong
-  ModelAbsent                   404   no node has the model
+  NotFound                      404   nothing of that name is known
+    ModelAbsent                 404   no node has the model
   HoldTimeout                   503   the model exists, nobody could take the request in time
-  Disabled                      503   the modality is switched off
   NotServed                     501   the modality or operation is not served by this Herd
   SettingLocked                 409   held by a flag or an environment variable
   EngineRejected                4xx   the engine refused the request itself; its status and words are passed on
@@ -20,6 +21,7 @@ HerdError                       status
     EngineBusy                        the engine answered 503: its own queue is full
     ModelGone                         the engine answered 404 for a model it had reported
     StreamBroken                      the answer ended before its terminal record
+      Stalled                         it was under way and made no progress past its deadline
 """
 
 
@@ -84,11 +86,6 @@ class ModelAbsent(NotFound):
 class HoldTimeout(HerdError):
     status = 503
     code = "model_not_available"
-
-
-class Disabled(HerdError):
-    status = 503
-    code = "disabled"
 
 
 class NotServed(HerdError):
