@@ -1,0 +1,25 @@
+"""The tests that stand in the tutorials pass, so that no tutorial grows stale. Scorers have a test of their own."""
+
+import inspect
+import re
+from typing import Any
+
+import pytest
+from architecture_rules import ROOT
+
+
+def defined_by(page: str) -> dict[str, Any]:
+    """The tests that the Python of a page defines, by name."""
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    world: dict[str, Any] = {"__name__": page}
+    exec("\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)), world)
+    return {name: thing for name, thing in world.items() if name.startswith("test_")}
+
+
+@pytest.mark.parametrize("page", ["add-an-engine.md", "add-a-modality.md"])
+async def test_the_tutorials_test_passes(page: str) -> None:
+    [test] = defined_by(page).values()
+    if inspect.iscoroutinefunction(test):
+        await test()
+    else:
+        test()
