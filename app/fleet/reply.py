@@ -64,9 +64,8 @@ class Reply:
 
     def _end(self) -> bytes:
         """Close the lease by what the meter saw; what is missing is told, never made up."""
-        failed = getattr(self.meter, "failed", None)
-        if failed:
-            self.close_lease("failed", EngineFailed(failed))
+        if self.meter.failed is not None:
+            self.close_lease("failed", EngineFailed(self.meter.failed))
             return b""
         if self.meter.complete:
             self.close_lease("completed", None)
