@@ -3,12 +3,11 @@
 import time
 
 import msgspec
-import structlog
 from litestar import Controller, Request, Response, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 
-from app.errors import BodyInvalid, TooLarge, Unauthorized
+from app.errors import BodyInvalid, TooLarge
 from app.fleet.admission import NAME
 from app.fleet.intake import Intake
 from node.wire import WIRE_VERSION, Heartbeat
@@ -30,9 +29,6 @@ class Heartbeats(Controller):
             now=time.monotonic(),
             wall=time.time(),
         )
-        if ack is None:
-            structlog.get_logger("api").warning("node.refused", node=letter.node_id, peer=client[0] if client else "")
-            raise Unauthorized(intake.refusal(letter.node_id), hint="`herd forget NAME` on the router frees a name")
         status = 202 if ack.status == "waiting" else 200
         return Response(msgspec.json.encode(ack), status_code=status, media_type="application/json")
 

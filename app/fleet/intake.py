@@ -3,6 +3,7 @@
 import msgspec
 import structlog
 
+from app.errors import Unauthorized
 from app.fleet.admission import NAME, Admission
 from app.fleet.dispatcher import Dispatcher
 from app.fleet.registry import Change, Registry
@@ -37,15 +38,14 @@ class Intake:
         self._store = store
         self._fleet_id = fleet_id
         self._interval_s = interval_s
-        self._refusals: dict[str, str] = {}
         self._log = structlog.get_logger("fleet")
 
-    async def take(self, letter: Heartbeat, *, peer: str, token: str, now: float, wall: float) -> HeartbeatAck | None:
-        """The answer to the node; None: refused (``refusal`` says why) and nothing changed."""
+    async def take(self, letter: Heartbeat, *, peer: str, token: str, now: float, wall: float) -> HeartbeatAck:
+        """The answer to the node. Raises ``Unauthorized`` when it is refused: then nothing has changed."""
         decision = self._admission.decide(letter.node_id, token, peer, wall)
         if decision.status == "refused":
-            self._refusals = {letter.node_id: decision.reason}
-            return None
+            self._log.warning("node.refused", node=letter.node_id, peer=peer)
+            raise Unauthorized(decision.reason, hint="`herd forget NAME` on the router frees a name")
         if decision.record is not None:
             await self._store.put_node(decision.record)
         if decision.status == "waiting":
@@ -68,9 +68,6 @@ class Intake:
         return HeartbeatAck(
             status="ok", node_status=status, interval_s=self._interval_s, fleet_id=self._fleet_id, token=decision.token
         )
-
-    def refusal(self, node_id: str) -> str:
-        return self._refusals.get(node_id, "refused")
 
     def hear(self, changes: list[Change]) -> None:
         """Log what changed and let the waiting be judged again."""
