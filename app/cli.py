@@ -8,7 +8,6 @@ import importlib
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +17,7 @@ from cyclopts.config import Env, Toml
 from app.settings.ranges import refusal
 from app.settings.resolve import Source
 from app.settings.schema import Heartbeat, History, Queue, Score, Server, Settings
+from node.version import own_version
 
 DEFAULT = Settings()
 ANY_CASE = ("--log-level", "--console-log-level")
@@ -33,7 +33,7 @@ def build() -> App:
     herd = App(
         name="herd",
         help="Turns the machines you already have into one AI endpoint.",
-        version=_version,
+        version=own_version,
         config=[Env("FLEET_", command=False), _from_file, heard],
         default_parameter=Parameter(negative_iterable=()),
     )
@@ -124,13 +124,6 @@ def _refuse_out_of_range(settings: Settings, sources: Mapping[str, Source]) -> N
 def _start(settings: Settings, sources: Mapping[str, Source]) -> None:
     """The one import that waits: the server brings a second of libraries which no other command needs."""
     importlib.import_module("app.start").start(settings, sources)
-
-
-def _version() -> str:
-    try:
-        return version("herd-router")
-    except PackageNotFoundError:
-        return "0.0.0"
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from litestar import Litestar
@@ -49,6 +48,7 @@ from app.store.writer import TraceWriter
 from app.web.live import Live
 from app.web.pages import live as live_of
 from app.web.pages import routers, template_config
+from node.version import own_version
 from node.wire import model_key
 
 CONTROL_BODY_MOST = 64 * 1024
@@ -69,18 +69,11 @@ class Router:
     facts: Facts
 
 
-def herd_version() -> str:
-    try:
-        return version("herd-router")
-    except PackageNotFoundError:
-        return "0.0.0"
-
-
 async def create_router(settings: Settings, store: Store, key: AdminKey, addresses: Callable[[], list[str]]) -> Router:
     """Join the rooms. The database is migrated and open; nothing runs before the application's lifespan begins."""
     modalities = discover()
     fleet_id, first_start = await _identity(store)
-    facts = Facts(fleet_id=fleet_id, version=herd_version())
+    facts = Facts(fleet_id=fleet_id, version=own_version())
     registry = Registry(timeout_s=settings.heartbeat.heartbeat_timeout, offline_s=settings.heartbeat.heartbeat_offline)
     latency = Latency()
     for sample in await queries.latency_samples(store):

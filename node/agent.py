@@ -9,7 +9,6 @@ The heartbeat never waits for a look that hangs: it says what was last known. Ho
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
 import httpx
@@ -26,6 +25,7 @@ from node.machine.observe import Observer
 from node.pulse import Pulse
 from node.settings import NodeSettings, Unusable
 from node.state import StateFile
+from node.version import own_version
 from node.wire import EngineReport, Heartbeat, Machine
 
 FIRST_LOOK_S = 5.0
@@ -245,13 +245,6 @@ def steady(reports: tuple[EngineReport, ...]) -> tuple[EngineReport, ...]:
         )
         for report in reports
     )
-
-
-def own_version() -> str:
-    try:
-        return version("herd-router")
-    except PackageNotFoundError:
-        return "0.0.0"
 
 
 def _engines(

@@ -6,7 +6,6 @@ A flag beats an environment variable (``FLEET_NODE_*``), that beats the ``[node]
 
 import importlib
 import re
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, get_origin
 
@@ -14,6 +13,7 @@ from cyclopts import App, ArgumentCollection, CycloptsError, Parameter
 from cyclopts.config import Env, Toml
 
 from node.settings import NodeSettings
+from node.version import own_version
 
 ANY_CASE = ("--log-level", "--console-log-level")
 
@@ -65,19 +65,12 @@ def _in_any_case(_: App, __: tuple[str, ...], arguments: ArgumentCollection) -> 
             argument.tokens[:] = [token.evolve(value=token.value.upper()) for token in argument.tokens]
 
 
-def _version() -> str:
-    try:
-        return version("herd-router")
-    except PackageNotFoundError:
-        return "0.0.0"
-
-
 def build(name: str) -> App:
     """The command under the name by which it is called."""
     command = App(
         name=name,
         help="Run the agent of this machine: report it to the router.",
-        version=_version,
+        version=own_version,
         config=[Env("FLEET_NODE_", command=False), _from_file, _in_any_case],
         default_parameter=Parameter(negative_iterable=(), env_var_split=_separated),
     )

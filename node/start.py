@@ -10,11 +10,12 @@ from typing import Any
 
 import httpx
 
-from node.agent import Agent, own_version
+from node.agent import Agent
 from node.door import DoorShut
 from node.log import configure
 from node.settings import NodeSettings, Unusable, completed
 from node.state import Claim, NameTaken, StateFile
+from node.version import own_version
 
 
 def start(settings: NodeSettings) -> None:

@@ -11,7 +11,7 @@ from architecture_rules import ROOT, Source
 
 LAW = {
     # roof: the files that lie in app/ itself and are no ground
-    "app": ("app", "node.wire", "node.log", "node.machine.addresses"),
+    "app": ("app", "node.wire", "node.log", "node.version", "node.machine.addresses"),
     "app.demo": ("app.demo_model", "node.engines", "node.log"),
     # doors: to clients, to nodes and operators, to people
     "app.modalities": ("app.fleet", "app.scoring", "app.catalog", "app.dialects", "app.errors", "node.wire"),
@@ -33,6 +33,7 @@ LAW = {
     "node.wire": (),
     "node.log": ("node.log_file",),
     "node.log_file": (),
+    "node.version": (),
     # the node stands alone
     "node": ("node",),
     "node.engines": ("node.wire", "node.machine"),
@@ -60,7 +61,7 @@ ADDRESSES = {
     "alembic": ("app.store",),
     "psutil": ("node.machine",),
     "structlog": (
-        "app.start", "app.lifespan", "app.api.errors", "app.api.heartbeat", "app.fleet.advertise",
+        "app.start", "app.lifespan", "app.api.errors", "app.fleet.advertise",
         "app.fleet.dispatcher", "app.fleet.intake", "app.fleet.ledger", "app.fleet.loops", "app.settings.book",
         "app.store.writer", "app.web.live", "node.agent", "node.discovery", "node.door", "node.log",
         "node.machine.observe", "node.pulse",
