@@ -269,18 +269,34 @@ def late(tree: list[Source], allowed: Collection[tuple[str, str]]) -> Iterator[s
                 )
 
 
+def swallowing(tree: list[Source], owners: Collection[str]) -> Iterator[str]:
+    """Handlers of every fault there is that do not raise it again, outside the functions that may."""
+    for source in tree:
+        inside = _inside(source, owners)
+        for node in ast.walk(source.tree):
+            if not isinstance(node, ast.ExceptHandler) or node in inside:
+                continue
+            everything = node.type is None or _name(node.type) in ("Exception", "BaseException")
+            if everything and not any(isinstance(inner, ast.Raise) for inner in ast.walk(node)):
+                yield source.at(node, "catch what can happen by its name: a fault of ours must be seen")
+
+
+def _inside(source: Source, owners: Collection[str]) -> set[ast.AST]:
+    """Everything within the functions of this source that are owners (``module:function``)."""
+    return {
+        inner
+        for function in ast.walk(source.tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) and f"{source.module}:{function.name}" in owners
+        for inner in ast.walk(function)
+    }
+
+
 def calling(tree: list[Source], name: str, owners: Collection[str], why: str) -> Iterator[str]:
     """Calls of ``name`` outside the modules and functions (``module:function``) that own it."""
     for source in tree:
         if source.module in owners:
             continue
-        inside = {
-            call
-            for function in ast.walk(source.tree)
-            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
-            and f"{source.module}:{function.name}" in owners
-            for call in ast.walk(function)
-        }
+        inside = _inside(source, owners)
         for node in ast.walk(source.tree):
             if isinstance(node, ast.Call) and _name(node.func) == name and node not in inside:
                 yield source.at(node, why)

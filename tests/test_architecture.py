@@ -85,8 +85,8 @@ PURE = (
 """Rooms that neither wait, nor log, nor read a clock or a disk; so is every file whose docstring says "Pure"."""
 
 HANDS = {
-    "asyncio", "httptools", "httpx", "litestar", "psutil", "sqlalchemy", "advanced_alchemy", "structlog", "subprocess",
-    "socket", "threading", "time", "uvicorn", "zeroconf",
+    "advanced_alchemy", "asyncio", "httptools", "httpx", "litestar", "os", "psutil", "secrets", "shutil", "socket",
+    "sqlalchemy", "structlog", "subprocess", "tempfile", "threading", "time", "uvicorn", "zeroconf",
 }  # fmt: skip
 """What a pure room does not take into its hands."""
 
@@ -102,6 +102,12 @@ LATE = {
     ("node.engines.llama_child", "xllamacpp"): "an optional extra, loaded after the watch over the parent has begun",
 }
 """Imports that cannot stand at the top of their file, each with its reason."""
+
+SWALLOWS = {
+    "app.fleet.loops:every", "app.store.writer:_write_next", "app.web.live:run", "node.agent:_look",
+    "node.agent:_report", "node.log:_line", "node.log:emit",
+}  # fmt: skip
+"""The tops of loops, where any fault is logged and the next round goes on; and the log, which may not break anybody."""
 
 PRINTS = {"app.cli", "app.ask", "app.check", "app.demo", "app.serve", "node.start"}
 """Who speaks to a person at a terminal."""
@@ -137,6 +143,7 @@ LAWS: dict[str, Callable[[list[Source]], Iterator[str]]] = {
     "only commands print": lambda tree: rules.calling(
         tree, "print", PRINTS, "only a command speaks to the terminal: log an event, or return the text to the command"
     ),
+    "a fault is caught by its name": lambda tree: rules.swallowing(tree, SWALLOWS),
     "nobody names a modality": lambda tree: rules.naming(tree, MODALITIES, NAMES_ONE),
     "every file says what lives there": rules.undescribed,
     "no file is two files": lambda tree: rules.oversized(tree, 400),
@@ -211,6 +218,10 @@ QUEUE = ("app/fleet/queue.py", "LINE = {}\n")
         ("a lease is closed in one place", "through Dispatcher._close_lease",
          [("app/fleet/dispatcher.py", "def f():\n    queue.release(lease)")]),
         ("only commands print", "log an event", [("app/fleet/a.py", "print(1)")]),
+        ("a fault is caught by its name", "catch what can happen by its name",
+         [("app/fleet/a.py", "try:\n    f()\nexcept Exception:\n    pass")]),
+        ("a fault is caught by its name", "catch what can happen by its name",
+         [("app/fleet/a.py", "try:\n    f()\nexcept:\n    pass")]),
         ("nobody names a modality", "data on the modality's manifest", [("app/api/a.py", 'kind == "llm"')]),
         ("every file says what lives there", "__init__.py is empty", [("app/x/__init__.py", "from a import b")]),
         ("every file says what lives there", "what it must not know", [("app/a.py", '"""Some things."""')]),
@@ -244,6 +255,7 @@ def start(self):
         ("each task is in a task group", [("app/a.py", GIVEN)]),
         ("a lease is closed in one place", [("app/fleet/dispatcher.py", "def _close_lease(q):\n    q.release(1)")]),
         ("a lease is closed in one place", [("node/a.py", "claim.release()")]),
+        ("a fault is caught by its name", [("app/a.py", "try:\n    f()\nexcept BaseException:\n    g()\n    raise")]),
         ("no module has state", [("app/a.py", "LINE = {}\ndef f(line):\n    line['a'] = LINE['a']")]),
         ("a modality never imports another",
          [("app/modalities/http.py", ""), ("app/modalities/llm/a.py", "import app.modalities.http")]),
