@@ -9,6 +9,7 @@ from typing import get_args
 import architecture_rules as rules
 import pytest
 from architecture_rules import ROOT
+from test_architecture import LAW
 
 from app import errors
 from app.api.trust import AdminKey
@@ -134,3 +135,15 @@ def test_every_file_that_a_page_names_is_there(path: str) -> None:
 def test_every_page_can_be_reached_from_the_index() -> None:
     linked = {link.partition("#")[0] for link in links(page("index.md"))}
     assert not {file.name for file in DOCS.glob("*.md")} - linked - {"index.md"}
+
+
+def test_the_plan_has_the_law_that_is_tested() -> None:
+    section = page("architecture.md").partition("## The law")[2].partition("\n## ")[0]
+    told = {
+        room: {f"app.{name}".replace("app.node.", "node.") for name in re.findall(r"`([\w.]+)`", line.split(" | ")[1])}
+        for line in section.splitlines()
+        if line.startswith("| `app.")
+        for room in _cells(line)
+    }
+    law = {room: set(allowed) for room, allowed in LAW.items() if room.startswith("app.") and room != "app.demo"}
+    assert {room: told.get(room) for room in law} == law
