@@ -72,13 +72,14 @@ async def test_an_engine_that_goes_away_keeps_its_inventory_marked_stale_until_i
 
 
 async def test_one_silence_makes_an_engine_stale_and_a_second_one_makes_it_ill(engines, monkeypatch):
-    monkeypatch.setattr(discover, "ASK_BUDGET_S", 0.1)
     async with FakeOllama() as fake:
         found = engines(ollama_host=fake.url)
         await found.observe()
         fake.script("/api/version", streaming(asyncio.Event()), times=2)
-        (once,) = await found.observe()
-        (twice,) = await found.observe()
+        with monkeypatch.context() as impatient:
+            impatient.setattr(discover, "ASK_BUDGET_S", 0.1)
+            (once,) = await found.observe()
+            (twice,) = await found.observe()
         (back,) = await found.observe()
     assert (once.healthy, once.stale, len(once.models)) == (True, True, 1)
     assert (twice.healthy, twice.stale, len(twice.models)) == (False, True, 1)
