@@ -38,7 +38,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 class ModelReport(msgspec.Struct, frozen=True, kw_only=True):
     """One model of one engine, as the engine itself describes it.
 
-    ``size_bytes`` is the size on disk, ``resident_bytes`` the memory it takes while loaded (None: not told).
+    ``size_bytes`` is the size on disk, ``resident_bytes`` the memory it takes while loaded, of any kind, and
+    ``vram_bytes`` how much of that is the GPU's (None: not told).
     ``context_length`` is the context allocated while loaded, ``context_max`` what the model was trained for.
     ``slots`` is how many requests the engine serves at once on this model.
     """
@@ -48,6 +49,7 @@ class ModelReport(msgspec.Struct, frozen=True, kw_only=True):
     loaded: bool = False
     size_bytes: int | None = None
     resident_bytes: int | None = None
+    vram_bytes: int | None = None
     context_length: int | None = None
     context_max: int | None = None
     slots: int = 1

@@ -103,7 +103,7 @@ def _loaded(model: ModelReport, node_id: str) -> dict[str, Any]:
         "digest": _digest(model),
         "details": _details(model),
         "expires_at": model.expires_at or NEVER,
-        "size_vram": size,
+        "size_vram": size if model.vram_bytes is None else model.vram_bytes,
         "context_length": model.context_length or 0,
         "fleet_node": node_id,
     }

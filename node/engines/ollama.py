@@ -143,6 +143,7 @@ def model_of(name: str, row: Mapping[str, Any], loaded: Mapping[str, Any] | None
         loaded=loaded is not None,
         size_bytes=positive(row.get("size")),
         resident_bytes=max(whole(running.get("size")) or 0, whole(running.get("size_vram")) or 0) or None,
+        vram_bytes=whole(running.get("size_vram")),
         context_length=positive(running.get("context_length")),
         context_max=shown.context_max or positive(details.get("context_length")),
         digest=_digest(row or running),

@@ -43,6 +43,15 @@ async def test_ps_lists_what_is_in_memory_once_for_each_node() -> None:
         assert (models[0]["size_vram"], models[0]["context_length"]) == (5, 8192)
 
 
+async def test_ps_calls_the_gpus_only_what_is_in_its_memory() -> None:
+    """By these two figures `ollama ps` says "100% CPU" or "30%/70% CPU/GPU"."""
+    async with FakeOllama() as fake, running_router() as router:
+        in_memory = [loaded(f"m:{vram}", resident_bytes=9, vram_bytes=vram) for vram in (0, 6)]
+        await router.join("a", fake, *in_memory)
+        models = (await router.http.get("/api/ps")).json()["models"]
+        assert [(model["size"], model["size_vram"]) for model in models] == [(9, 0), (9, 6)]
+
+
 async def test_show_is_the_engines_own_word() -> None:
     async with FakeOllama(FakeModel("m:1", context_max=9999)) as fake, running_router() as router:
         await router.join("a", fake, loaded("m:1"))

@@ -23,7 +23,7 @@ async def test_a_loaded_model_is_reported_with_every_fact_ollama_tells(http):
     assert (report.kind, report.version, report.healthy, report.stale) == ("ollama", "0.31.0", True, False)
     (model,) = report.models
     assert (model.name, model.modality, model.loaded) == ("llama3:8b", "llm", True)
-    assert (model.size_bytes, model.resident_bytes) == (100, 250)
+    assert (model.size_bytes, model.resident_bytes, model.vram_bytes) == (100, 250, 0)
     assert (model.context_length, model.context_max) == (32768, 131072)
     assert (model.digest, model.expires_at, model.modified_at) == (
         loaded.digest,
