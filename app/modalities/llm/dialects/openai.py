@@ -18,6 +18,8 @@ _TAIL = 4
 _EVENT = re.compile(rb".*?(?:\r?\n\r?\n|\Z)", re.DOTALL)
 _SAYS_NOTHING = (b":", b"event:", b"id:", b"retry:")
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
+_NO_USAGE = re.compile(rb',\s*"usage"\s*:\s*(?:null|\{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0\})')
+"""What engines that are asked for the usage put into every other event: OpenAI null, Ollama's completions zeros."""
 
 
 def error_event(error: HerdError) -> bytes:
@@ -157,8 +159,10 @@ class StreamMeter:
     def _pass(self, events: bytes) -> bytes:
         if b"data:" in events or b"error:" in events:
             self._tail.append(events)
-        if self._drop_usage and b'"usage"' in events and _NO_CHOICES.search(events):
-            return b"".join(event for event in events_of(events) if not _is_usage(event))
+        if self._drop_usage and b'"usage"' in events:
+            events = _NO_USAGE.sub(b"", events)
+            if _NO_CHOICES.search(events):
+                return b"".join(event for event in events_of(events) if not _is_usage(event))
         return events
 
     def _begin(self, events: bytes) -> bytes:

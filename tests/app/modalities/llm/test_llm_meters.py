@@ -94,6 +94,17 @@ def test_only_an_event_that_does_nothing_but_report_usage_is_taken_out() -> None
     assert meter.usage.prompt_tokens == 9
 
 
+@pytest.mark.parametrize("nothing", [b"null", b'{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}'])
+def test_where_asking_for_usage_puts_none_into_every_event_it_is_taken_out_of_each(nothing: bytes) -> None:
+    word = b'data: {"choices":[{"text":"\\",\\"usage\\":null"}],"model":"m"%s}\n\n'
+    last = b'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11}}\n\n'
+    asked = [word % (b',"usage":' + nothing)] * 2 + [last, DONE]
+    meter = openai.StreamMeter(drop_usage=True)
+    assert read(meter, asked) == word % b"" * 2 + DONE
+    assert (meter.usage.prompt_tokens, meter.usage.completion_tokens) == (9, 2)
+    assert read(openai.StreamMeter(drop_usage=False), asked) == b"".join(asked)
+
+
 def test_a_last_record_without_its_end_of_line_gets_one() -> None:
     begun = b'{"message":{"content":"a"},"done":false}'
     assert read(ollama.StreamMeter(), [begun]) == begun + b"\n"
