@@ -89,7 +89,7 @@ def _tag(model: FleetModel) -> dict[str, Any]:
         "modified_at": best.modified_at or LONG_AGO,
         "size": best.size_bytes or best.resident_bytes or 0,
         "digest": _digest(best),
-        "details": {**_details(best), "fleet_nodes": model.node_ids},
+        "details": {**_details(best), **_trained_for(best), "fleet_nodes": model.node_ids},
         "capabilities": list(best.capabilities),
     }
 
@@ -118,6 +118,10 @@ def _details(model: ModelReport) -> dict[str, Any]:
         "parameter_size": model.parameters,
         "quantization_level": model.quantization,
     }
+
+
+def _trained_for(model: ModelReport) -> dict[str, int]:
+    return {"context_length": model.context_max} if model.context_max else {}
 
 
 def _shown(model: ModelReport) -> dict[str, Any]:

@@ -32,6 +32,7 @@ if __name__ == "__main__":
 from fakes.scripted import NDJSON, SSE, Answer, Piece, Request, ScriptedServer, replying
 
 CREATED = "2026-11-24T00:00:00Z"
+UNPULLED = 'model "{}" not found, try pulling it first'
 INFERENCE = {
     "/api/chat",
     "/api/generate",
@@ -75,7 +76,9 @@ class FakeModel:
 
     def listed(self) -> dict[str, Any]:
         named = {"name": self.name, "model": self.name, "size": self.size, "digest": self.digest}
-        return {**named, "modified_at": CREATED, "details": self.details(), **self.extra}
+        details = {**self.details(), "context_length": self.context_max}
+        told = {"modified_at": CREATED, "details": details, "capabilities": list(self.capabilities)}
+        return {**named, **told, **self.extra}
 
     def running(self) -> dict[str, Any]:
         vram = self.size if self.resident is None else self.resident
@@ -117,8 +120,12 @@ class FakeOllama(ScriptedServer):
     def respond(self, request: Request) -> Answer:
         if request.path == "/" and request.method in ("GET", "HEAD"):
             return Answer(pieces=(b"Ollama is running",), content_type="text/plain; charset=utf-8")
-        answer = self._routes().get((request.method, request.path))
+        routes = self._routes()
+        head_too = request.method == "HEAD" and request.path in ("/api/version", "/api/tags")
+        answer = routes.get(("GET" if head_too else request.method, request.path))
         if answer is None:
+            if any(path == request.path for _, path in routes):
+                return Answer(status=405, pieces=(b"405 method not allowed",), content_type="text/plain")
             return Answer(status=404, pieces=(b"404 page not found",), content_type="text/plain")
         if request.method in ("GET", "HEAD"):
             return answer({})
@@ -154,13 +161,15 @@ class FakeOllama(ScriptedServer):
 
     def _show(self, body: dict[str, Any]) -> Answer:
         model = self.find(body.get("model") or body.get("name"))
-        return replying(model.shown()) if model else _absent(body)
+        return replying(model.shown()) if model else _absent(body, tagged=True)
 
     def _pull(self, body: dict[str, Any]) -> Answer:
         name = str(body.get("model") or body.get("name"))
         found = self.pulls.get(name)
         if found is None:
             lines = [{"status": "pulling manifest"}, {"error": "pull model manifest: file does not exist"}]
+            if body.get("stream") is False:
+                return replying(lines[-1], 500)
             return Answer(pieces=[_line(line) for line in lines], content_type=NDJSON, framing="chunked")
         layer = {"status": f"pulling {found.digest[:12]}", "digest": f"sha256:{found.digest}", "total": found.size}
         steps = [
@@ -241,7 +250,7 @@ class FakeOllama(ScriptedServer):
 
     def _embed(self, body: dict[str, Any]) -> Answer:
         if self._loaded(body) is None:
-            return _absent(body)
+            return _absent(body, UNPULLED)
         texts = body.get("input") if isinstance(body.get("input"), list) else [body.get("input", "")]
         vectors = [_vector(str(text)) for text in texts]
         counted = {"prompt_eval_count": len(vectors), "total_duration": 1_000_000, "load_duration": 1_000}
@@ -249,12 +258,12 @@ class FakeOllama(ScriptedServer):
 
     def _embeddings(self, body: dict[str, Any]) -> Answer:
         if self._loaded(body) is None:
-            return _absent(body)
+            return _absent(body, UNPULLED)
         return Answer(pieces=self._paced([], _line({"embedding": _vector(str(body.get("prompt", "")))})))
 
     def _openai_embeddings(self, body: dict[str, Any]) -> Answer:
         if self._loaded(body) is None:
-            return _openai_absent(body)
+            return _openai_absent(body, UNPULLED)
         texts = body.get("input") if isinstance(body.get("input"), list) else [body.get("input", "")]
         rows = [{"object": "embedding", "index": i, "embedding": _vector(str(t))} for i, t in enumerate(texts)]
         usage = {"prompt_tokens": len(rows), "total_tokens": len(rows)}
@@ -266,7 +275,7 @@ class FakeOllama(ScriptedServer):
             return {"message": {"role": "assistant", "content": text}}
 
         def part(text: str) -> dict[str, Any]:
-            return {"delta": {"role": "assistant", "content": text}}
+            return {"delta": {"content": text} if text else {}}
 
         return self._openai(body, "chat.completion", whole, part)
 
@@ -292,9 +301,13 @@ class FakeOllama(ScriptedServer):
             return Answer(pieces=self._paced([], json.dumps(full).encode()))
         base["object"] = "chat.completion.chunk" if kind == "chat.completion" else kind
         words = [{**base, "choices": [{"index": 0, **part(w), "finish_reason": None}]} for w in self.words]
+        if kind == "chat.completion" and words:
+            words[0]["choices"][0]["delta"]["role"] = "assistant"
         words.append({**base, "choices": [{"index": 0, **part(""), "finish_reason": "stop"}]})
         options = body.get("stream_options")
         if isinstance(options, dict) and options.get("include_usage"):
+            if kind == "text_completion":  # not in chats
+                words = [{**word, "usage": dict.fromkeys(usage, 0)} for word in words]
             words.append({**base, "choices": [], "usage": usage})
         pieces = self._paced([_event(word) for word in words], b"data: [DONE]\n\n")
         return Answer(pieces=pieces, content_type=SSE, framing="chunked")
@@ -316,14 +329,15 @@ def _vector(text: str) -> list[float]:
     return [byte / 255 for byte in hashlib.sha256(text.encode()).digest()[:8]]
 
 
-def _absent(body: dict[str, Any]) -> Answer:
-    if not body.get("model") and not body.get("name"):
+def _absent(body: dict[str, Any], words: str = "model '{}' not found", *, tagged: bool = False) -> Answer:
+    name = str(body.get("model") or body.get("name") or "")
+    if not name:
         return replying({"error": "model is required"}, 400)
-    return replying({"error": f"model '{body.get('model') or body.get('name')}' not found"}, 404)
+    return replying({"error": words.format(name if ":" in name or not tagged else name + ":latest")}, 404)
 
 
-def _openai_absent(body: dict[str, Any]) -> Answer:
-    message = f"model '{body.get('model')}' not found"
+def _openai_absent(body: dict[str, Any], words: str = "model '{}' not found") -> Answer:
+    message = words.format(body.get("model"))
     return replying({"error": {"message": message, "type": "not_found_error", "param": None, "code": None}}, 404)
 
 

@@ -15,7 +15,7 @@ DETAILS = {"parent_model", "format", "family", "families", "parameter_size", "qu
 async def test_tags_carry_every_field_of_ollama_with_values_and_tell_the_nodes() -> None:
     async with FakeOllama() as fake, running_router() as router:
         await router.join("a", fake, loaded("m:1"))
-        await router.join("b", fake, loaded("m:1", loaded=False), loaded("n:2", digest="ab" * 32))
+        await router.join("b", fake, loaded("m:1", loaded=False), loaded("n:2", digest="ab" * 32, context_max=8192))
         models = (await router.http.get("/api/tags")).json()["models"]
         assert [model["name"] for model in models] == ["m:1", "n:2"]
         for model in models:
@@ -26,6 +26,8 @@ async def test_tags_carry_every_field_of_ollama_with_values_and_tell_the_nodes()
             assert model["size"] > 0
             assert len(model["digest"]) == 64
         assert models[0]["details"]["fleet_nodes"] == ["a", "b"]
+        assert "context_length" not in models[0]["details"]  # nobody told it
+        assert models[1]["details"]["context_length"] == 8192
 
 
 async def test_models_of_an_engine_that_is_down_are_not_offered() -> None:

@@ -62,7 +62,7 @@ async def test_many_new_models_are_shown_a_few_at_a_time(http):
 
 
 async def test_a_show_that_hangs_costs_its_facts_and_not_the_report(http):
-    async with FakeOllama(FakeModel("a:1")) as fake:
+    async with FakeOllama(FakeModel("a:1", extra={"details": {}})) as fake:
         never = asyncio.Event()
         fake.script("/api/show", streaming(never), times=None)
         engine = _engine(fake, http)
