@@ -1,6 +1,7 @@
 """What operators do and look up: admit and forget nodes, sign in, read the last traces. Knows no page."""
 
 import time
+from typing import Any
 
 import msgspec
 from litestar import Controller, Request, Response, delete, get, post
@@ -14,10 +15,6 @@ from app.fleet.intake import Intake
 from app.store import queries
 from app.store.records import TraceRecord
 from app.store.store import Store
-
-
-class Traces(msgspec.Struct, frozen=True):
-    traces: list[TraceRecord]
 
 
 class Login(msgspec.Struct, frozen=True):
@@ -72,17 +69,21 @@ class Operators(Controller):
         node_id: FromQuery[str | None] = None,
         tag: FromQuery[str | None] = None,
         status: FromQuery[str | None] = None,
-    ) -> Traces:
+    ) -> dict[str, list[dict[str, Any]]]:
         limit = max(1, min(limit, 1000))
-        return Traces(
-            await queries.recent_traces(
-                store, limit=limit, request_id=request_id, model=model, node_id=node_id, tag=tag, status=status
-            )
+        traces = await queries.recent_traces(
+            store, limit=limit, request_id=request_id, model=model, node_id=node_id, tag=tag, status=status
         )
+        return {"traces": [_public(trace) for trace in traces]}
 
     @get("/dashboard/api/overview", summary="Totals over all time")
     async def overview(self, store: NamedDependency[Store]) -> queries.Totals:
         return await queries.overview_totals(store)
+
+
+def _public(trace: TraceRecord) -> dict[str, Any]:
+    """The trace with the ``id`` by which dashboards tell rows apart; a request leaves one row, so its own id does."""
+    return {"id": trace.request_id, **msgspec.structs.asdict(trace)}
 
 
 def is_admin(request: Request[None, None, State], key: AdminKey) -> bool:
