@@ -32,14 +32,14 @@ class DatabaseUnusable(Exception):
 
 def open_engine(data_dir: Path) -> AsyncEngine:
     """The engine that the router reads and writes with. The file must have been migrated."""
-    engine = create_async_engine(f"sqlite+aiosqlite:///{data_dir / FILE}", json_serializer=_to_json)
+    engine = create_async_engine(f"sqlite+aiosqlite:///{data_dir / FILE}", json_serializer=to_json)
     event.listen(engine.sync_engine, "connect", _prepare)
     return engine
 
 
 def open_writing_engine(data_dir: Path) -> Engine:
     """The trace writer's own engine: synchronous, so that a cancelled task cannot leave a transaction half done."""
-    engine = create_engine(f"sqlite:///{data_dir / FILE}", json_serializer=_to_json)
+    engine = create_engine(f"sqlite:///{data_dir / FILE}", json_serializer=to_json)
     event.listen(engine, "connect", _prepare)
     return engine
 
@@ -162,5 +162,6 @@ def _begin(connection: Any) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _to_json(value: Any) -> str:
+def to_json(value: Any) -> str:
+    """A value as the JSON columns hold it."""
     return msgspec.json.encode(value).decode()

@@ -13,11 +13,13 @@ from typing import Any
 
 import msgspec
 import structlog
-from sqlalchemy import text
+from sqlalchemy import JSON, text
+from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, ProgrammingError, StatementError
 
+from app.store.database import to_json
 from app.store.records import TraceRecord
 from app.store.store import Store
 from app.store.tables import Trace, TraceTag
@@ -33,7 +35,11 @@ _NO_ROW = (
     DataError, IntegrityError, InterfaceError, ProgrammingError, UnicodeError, OverflowError, TypeError, ValueError,
 )  # fmt: skip
 """What is the row's own fault; anything else is the disk's, and is tried again."""
-_INSERT = insert(Trace).on_conflict_do_nothing(index_elements=["id"])
+_JSON = tuple(column.name for column in Trace.__table__.columns if isinstance(column.type, JSON))
+# Compiled once and given to the driver as it is: SQLAlchemy's work for each row costs more than SQLite's.
+_INSERT = str(
+    insert(Trace).on_conflict_do_nothing(index_elements=["id"]).compile(dialect=sqlite_dialect(paramstyle="named"))
+)
 _INSERT_TAG = insert(TraceTag).on_conflict_do_nothing(index_elements=["tag", "trace_id"])
 _DOOMED = "SELECT id FROM trace WHERE timestamp < :before ORDER BY timestamp, id LIMIT :rows"
 _REMEMBER = text(
@@ -193,7 +199,7 @@ class TraceWriter:
         rows = [_row(row_id, record) for row_id, record in batch]
         tags = [{"tag": tag, "trace_id": row_id} for row_id, record in batch for tag in set(record.tags or ())]
         with self._store.writing.begin() as connection:
-            connection.execute(_INSERT, rows)
+            connection.exec_driver_sql(_INSERT, rows)
             if tags:
                 connection.execute(_INSERT_TAG, tags)
 
@@ -210,6 +216,9 @@ def _prune(connection: Connection, which: dict[str, float]) -> int:
 def _row(row_id: int, record: TraceRecord) -> dict[str, Any]:
     row = msgspec.structs.asdict(record)
     row["id"] = row_id
+    for name in _JSON:
+        if row[name] is not None:
+            row[name] = to_json(row[name])
     return row
 
 
