@@ -1,5 +1,6 @@
 """What operators and scripts ask about the fleet: status, queue, the reasons of a choice, health. Knows no template."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -74,7 +75,7 @@ class Status(Controller):
             raise ModelMissing("name a model: /fleet/explain?model=NAME&tokens=N")
         needed = max(0, min(tokens, 2**31))
         demand = court.usual(model, needed)
-        verdict = court.judge(demand)
+        verdict = court.judge(demand, time.monotonic())
         ranking = verdict.ranking if isinstance(verdict, Placed | Held) else Ranking(policy=court.policy(demand))
         chosen = ranking.scored[0].candidate if isinstance(verdict, Placed) else None
         return {

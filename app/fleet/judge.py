@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from app.catalog import Catalog
+from app.fleet.breaker import Breaker
 from app.fleet.latency import Latency
 from app.fleet.queue import Counts, Key, Queue, Ticket
 from app.fleet.registry import Holding, Registry
@@ -33,6 +34,7 @@ class Court:
         self._operations = dict(operations)
         self._catalog = catalog
         self._categories: dict[str, str] = {}
+        self.breaker = Breaker()
         self.queue = Queue(self._judge_ticket)
         self.now = 0.0
 
@@ -52,10 +54,10 @@ class Court:
             context_needed=tokens,
         )
 
-    def judge(self, demand: Demand, counts: Counts | None = None) -> Verdict:
+    def judge(self, demand: Demand, now: float) -> Verdict:
         """What would become of this demand now, were it to arrive behind all who wait."""
-        if counts is None:
-            counts = self._everybody()
+        self.now = now
+        counts = self._everybody()
         by_model = {name: self._candidates(self._registry.holdings(model_key(name)), counts) for name in demand.models}
         return choose(self._chains[demand.modality], demand, by_model)
 
@@ -116,6 +118,7 @@ class Court:
             p75_s=self._latency.p75(node_id, holding.key),
             unloaded_s_ago=None if unloaded_at is None else self.now - unloaded_at,
             last_granted=self.queue.last_granted.get(node_id, 0),
+            rest=self.breaker.rest((node_id, engine.name), self.now),
         )
 
     def _category(self, key: str) -> str:

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterable
 
+import msgspec
+
 from app.scoring.policy import Policy, use
 from app.scoring.types import Candidate, Demand, Ranking, Refused, Scored
 
@@ -11,15 +13,23 @@ DEAREST_S = 1e9
 
 
 class Chain:
-    """A policy with its methods bound once, because this runs for every request."""
+    """A policy with its methods bound once, because this runs for every request.
 
-    __slots__ = ("_filters", "_order", "_scorers", "policy")
+    ``yielding`` are the names of its filters that are not heard when nobody else is left.
+    """
+
+    __slots__ = ("_filters", "_order", "_scorers", "policy", "yielding")
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self._filters = tuple((use(part), part.refuse) for part in policy.filter)
         self._scorers = tuple((use(part), part.weight, part.score) for part in policy.score)
         self._order = policy.picker.order
+        self.yielding = frozenset(use(part) for part in policy.filter if part.yields)
+
+    def without_yielding(self) -> "Chain":
+        kept = tuple(part for part in self.policy.filter if not part.yields)
+        return Chain(msgspec.structs.replace(self.policy, filter=kept))
 
     def rank(self, demand: Demand, candidates: Iterable[Candidate], *, seed: int = 0) -> Ranking:
         """Each candidate once: scored (best first) or refused by the first filter that objects.

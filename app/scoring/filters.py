@@ -4,7 +4,7 @@ The fields of a filter are its knobs, the tag is its name in a policy file. A fa
 GB means GiB (1024 cubed), in knobs and in reasons alike.
 """
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import Meta, Struct
 
@@ -17,7 +17,12 @@ _MILD_TO_BAD: tuple[Pressure, ...] = ("unavailable", "normal", "warn", "critical
 
 
 class Filter(Struct, frozen=True, kw_only=True, tag_field="use", forbid_unknown_fields=True):
-    """What every filter is: a struct of knobs with one question."""
+    """What every filter is: a struct of knobs with one question.
+
+    ``yields``: it is not heard when nobody else is left.
+    """
+
+    yields: ClassVar[bool] = False
 
     def refuse(self, demand: Demand, candidate: Candidate) -> str | None:
         """None: may pass; else why not, in words and figures for people."""
@@ -103,6 +108,19 @@ class MemoryFits(Filter, frozen=True, kw_only=True, tag="memory_fits"):
         return f"{free} GB free{idle}, {needed} GB needed"
 
 
+class Failing(Filter, frozen=True, kw_only=True, tag="failing"):
+    """The engine did not fail again and again. After its rest one request at a time may try it."""
+
+    yields: ClassVar[bool] = True
+
+    def refuse(self, demand: Demand, candidate: Candidate) -> str | None:
+        rest = candidate.rest
+        if rest is None or (not rest.left_s and not candidate.load.running):
+            return None
+        when = f"it is tried again in {rest.left_s:.0f} s" if rest.left_s else "one request tries it"
+        return f"{rest.failures} of its last requests failed: {when}"
+
+
 def room_bytes(candidate: Candidate) -> int:
     """What the node could give to a model: usable plus evictable, but never more than its owner's ceiling."""
     usable = candidate.usable_bytes or 0
@@ -119,5 +137,5 @@ def _gb(room: int, size: int) -> tuple[str, str]:
     return f"{free:.{digits}f}", f"{needed:.{digits}f}"
 
 
-AnyFilter = Online | Serves | OwnerAway | PressureBelow | MemoryFits
-FILTERS: tuple[type[Filter], ...] = (Online, Serves, OwnerAway, PressureBelow, MemoryFits)
+AnyFilter = Online | Serves | OwnerAway | PressureBelow | MemoryFits | Failing
+FILTERS: tuple[type[Filter], ...] = (Online, Serves, OwnerAway, PressureBelow, MemoryFits, Failing)

@@ -25,8 +25,24 @@ def choose(
        every capability and all the context the demand needs, that survives too.
     3. They survive, none has it loaded, and there is no substitute: that model, loaded first.
     4. Nobody survives for the asked model: 1 to 3 for each fallback in the client's order.
-    5. Nobody survives for any, yet some node has one of them: held. No node has any: absent.
+    5. Nobody survives for any, but some were refused by a filter that yields: 1 to 4 without such filters.
+    6. Nobody survives even then, yet some node has one of the models: held. No node has any: absent.
     """
+    verdict = _choose(chain, demand, by_model, substitutes, seed)
+    if isinstance(verdict, Held) and any(refused.filter in chain.yielding for refused in verdict.ranking.refused):  # 5
+        last = _choose(chain.without_yielding(), demand, by_model, substitutes, seed)
+        if isinstance(last, Placed):
+            return last
+    return verdict
+
+
+def _choose(
+    chain: Chain,
+    demand: Demand,
+    by_model: Mapping[str, Sequence[Candidate]],
+    substitutes: Sequence[Candidate],
+    seed: int,
+) -> Verdict:
     refused: tuple[Refused, ...] = ()
     how: How = "asked"
     known = False
@@ -42,7 +58,7 @@ def choose(
                 return substitute or Placed(ranking=ranking, model=model, how=how)  # 2, 3
             refused += ranking.refused
         how = "fallback"
-    if known:  # 5
+    if known:  # 6
         return Held(ranking=Ranking(policy=chain.policy.name, refused=refused))
     return Absent(models=demand.models)
 

@@ -73,6 +73,13 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     idle_prompt_s: float | None = None
 
 
+class Rest(msgspec.Struct, frozen=True, kw_only=True):
+    """Why an engine is left alone: how many of its last attempts failed, and for how long; 0: it may be tried again."""
+
+    failures: int
+    left_s: float
+
+
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """One (node, model) pair that could serve a demand.
 
@@ -80,6 +87,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     models under its owner's ceiling; ``evictable_bytes`` what idle loaded models would give back.
     ``unloaded_s_ago`` is how long ago the router saw the model leave this node's memory.
     ``last_granted`` grows with each grant: the smaller, the longer ago this node was chosen.
+    ``rest`` is set while the engine is left alone because it failed again and again.
     """
 
     node_id: str
@@ -100,6 +108,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     p75_s: float | None = None
     unloaded_s_ago: float | None = None
     last_granted: int = 0
+    rest: Rest | None = None
     outlook: Outlook = Outlook()
 
 

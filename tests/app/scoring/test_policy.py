@@ -23,7 +23,9 @@ SCORE = 'name = "x"\n[[score]]\nuse = "thermal"\nweight = 50\n'
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_the_shipped_policies_read_and_name_the_seven_signals(file: Path) -> None:
     policy = load(file.read_text())
-    assert [use(part) for part in policy.filter] == ["online", "serves", "owner_away", "pressure_below", "memory_fits"]
+    assert [use(part) for part in policy.filter] == [
+        "online", "serves", "owner_away", "pressure_below", "memory_fits", "failing",
+    ]  # fmt: skip
     assert [use(part) for part in policy.score] == [
         "thermal", "memory_fit", "queue_depth", "latency", "role_affinity", "availability", "context_fit",
     ]  # fmt: skip
