@@ -1,25 +1,29 @@
 """Tickets, leases and slots: who waits, who is served, in order of arrival. Pure; knows no HTTP, registry or clock.
 
-``advance`` in three steps, repeated as numbers in the code:
+``advance`` in four steps, repeated as numbers in the code:
  1. Go through the waiting tickets whose models changed, oldest first.
  2. Judge each with the tickets before it counted as load. The best candidate has a free slot: grant a lease.
  3. It has none: the ticket is planned onto it and counts there for those behind it. Nobody may serve: it is held.
-A pass ends early once nobody has a free slot left, or after ``JUDGED`` tickets were judged without a grant: the others
-keep their plans, so a thousand waiting tickets cost no more than a few.
+ 4. Tickets of one kind are judged alike. Once nobody has a slot left for a kind, or ``JUDGED`` of it were judged in
+    vain, its last verdict stands for those behind, so that a thousand waiting tickets cost no more than a few.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from app.errors import HerdError
 from app.fleet.job import Job
 from app.scoring.types import Absent, Candidate, Held, Placed, Scored, Verdict
 from node.wire import model_key
 
 JUDGED = 24
-"""Tickets judged without a grant before a pass ends."""
+"""Tickets of one kind judged without a grant in one pass."""
+PASS = 96
+"""Tickets of all kinds judged without a grant in one pass; the next pass over all begins where this one ended."""
 
 K = TypeVar("K")
+Kind = tuple[object, ...]
 Key = tuple[str, str, str]
 """(node, engine, model key): whose slots are counted."""
 
@@ -46,18 +50,31 @@ class Counts:
 class Ticket:
     """A job waiting in the queue. ``planned`` is the candidate it waits for, ``excluded`` the nodes that failed it.
 
-    ``held_since`` is set while nobody may serve it.
+    ``held_since`` is set while nobody may serve it. ``failure`` is what became of its last attempt. Tickets of one
+    ``kind`` have the same candidates.
     """
 
     id: int
     job: Job
     keys: tuple[str, ...]
     entered_at: float
-    excluded: set[str] = field(default_factory=set)
+    kind: Kind = ()
+    excluded: frozenset[str] = frozenset()
+    failure: HerdError | None = None
     planned: Key | None = None
     held_since: float | None = None
     verdict: Verdict | None = None
     attempts: int = 0
+
+    def __post_init__(self) -> None:
+        demand = self.job.demand
+        self.kind = (self.keys, demand.modality, demand.operation, demand.needs, self.excluded)
+
+    def exclude(self, node_id: str, failure: HerdError) -> None:
+        """The node failed this job, or cannot be asked such a thing: it is not tried again."""
+        self.excluded |= {node_id}
+        self.failure = failure
+        self.__post_init__()
 
 
 @dataclass(slots=True, eq=False)
@@ -81,6 +98,32 @@ class Tally:
     failed: int = 0
 
 
+class _Pass:
+    """What one pass has learnt. ``closed`` holds the verdicts that stand for all further tickets of their kind."""
+
+    def __init__(self, begin: int) -> None:
+        self.closed: dict[Kind, Verdict] = {}
+        self.ended_at = 0
+        self._begin = begin
+        self._vain: dict[Kind, int] = {}
+        self._left = PASS
+
+    def may_judge(self, ticket: Ticket) -> bool:
+        return self._left > 0 and ticket.id >= self._begin
+
+    def hear(self, ticket: Ticket, verdict: Verdict) -> None:
+        """A kind is closed once the slot that this ticket takes is the last, or too many of it were judged in vain."""
+        scored = verdict.ranking.scored if isinstance(verdict, Placed) else ()
+        free = [one.candidate.load.free for one in scored]
+        granted = bool(free and free[0])
+        if not granted:
+            self._vain[ticket.kind] = self._vain.get(ticket.kind, 0) + 1
+            self._left -= 1
+            self.ended_at = 0 if self._left else ticket.id + 1
+        if sum(free) == granted or self._vain.get(ticket.kind, 0) >= JUDGED:
+            self.closed[ticket.kind] = verdict
+
+
 Judge = Callable[[Ticket, Counts], Verdict]
 
 
@@ -94,6 +137,7 @@ class Queue:
         self._tickets: dict[int, Ticket] = {}
         self._leases: dict[int, Lease] = {}
         self._counts = Counts()
+        self._resume = 0
         self.tallies: dict[Key, Tally] = {}
         self.last_granted: dict[str, int] = {}
         self.rebalanced = 0
@@ -128,7 +172,10 @@ class Queue:
         return Ticket(self._serial, job, keys, now)
 
     def try_now(self, ticket: Ticket, now: float) -> Lease | None:
-        """Grant at once if the best candidate has a slot free and nobody waits before this ticket for its models."""
+        """Grant at once if the best candidate has a slot free, everybody who waits counted as load.
+
+        Nobody is overtaken in a line: a slot that somebody waits for is granted when it becomes free.
+        """
         verdict = self._judge(ticket, self._counts)
         return self._settle(ticket, verdict, now, self._counts)
 
@@ -159,28 +206,25 @@ class Queue:
         granted: list[Lease] = []
         models = None if models is None else tuple(models)
         counts = Counts(self._counts.running, self._counts.node_running, {}, self._others_ahead(models))
-        saturated: set[tuple[str, ...]] = set()
-        fruitless = 0
+        found = _Pass(begin=self._resume if models is None else 0)
         for ticket in self._concerned(models):  # (1)
             was = ticket.planned
-            if ticket.keys in saturated:
+            verdict = found.closed.get(ticket.kind)
+            if verdict is None and found.may_judge(ticket):
+                verdict = self._judge(ticket, counts)  # (2)
+                found.hear(ticket, verdict)
+            elif verdict is None or (was is not None and isinstance(verdict, Placed)):  # (4)
                 if was is not None:
                     counts.plan(was)
                 continue
-            verdict = self._judge(ticket, counts)  # (2)
             lease = self._settle(ticket, verdict, now, counts)
             if lease is not None:
                 granted.append(lease)
-                continue
-            if ticket.planned is not None:  # (3)
+            elif ticket.planned is not None:  # (3)
                 counts.plan(ticket.planned)
-                if was is not None and was != ticket.planned:
-                    self.rebalanced += 1
-            fruitless += 1
-            if fruitless >= JUDGED or (models is not None and len(models) == 1 and not _any_free(verdict)):
-                break
-            if not _any_free(verdict):
-                saturated.add(ticket.keys)
+                self.rebalanced += was is not None and was != ticket.planned
+        if models is None:
+            self._resume = found.ended_at
         return granted
 
     def release(self, lease: Lease, *, completed: bool | None) -> bool:
@@ -268,13 +312,6 @@ def _in_order(line: dict[int, Ticket], ticket: Ticket) -> dict[int, Ticket]:
     behind = next(reversed(line), 0) > ticket.id
     line[ticket.id] = ticket
     return dict(sorted(line.items())) if behind else line
-
-
-def _any_free(verdict: Verdict) -> bool:
-    """Whether a ticket behind this one might still be granted: some candidate has a slot, or this one was held."""
-    if not isinstance(verdict, Placed):
-        return True
-    return any(scored.candidate.load.free for scored in verdict.ranking.scored)
 
 
 def _less(counts: dict[K, int], key: K) -> None:

@@ -7,8 +7,9 @@ from fleet_builders import court, job
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.fleet.queue import Lease, Queue, Ticket, key_of
-from app.scoring.types import Absent, Held, Placed
+from app.errors import EngineFailed
+from app.fleet.queue import PASS, Counts, Lease, Queue, Ticket, key_of
+from app.scoring.types import Absent, Held, Placed, Verdict
 
 
 def arrive(queue: Queue, *models: str, now: float = 0.0, request_id: str = "r") -> tuple[Ticket, Lease | None]:
@@ -102,7 +103,7 @@ def test_a_node_that_failed_the_request_is_not_asked_again() -> None:
     ticket, lease = arrive(bench.queue, "m:1")
     assert lease is not None
     bench.queue.release(lease, completed=None)
-    ticket.excluded.add(lease.key[0])
+    ticket.exclude(lease.key[0], EngineFailed("x"))
     again = bench.queue.try_now(ticket, 1.0)
     assert again is not None
     assert again.key[0] != lease.key[0]
@@ -218,3 +219,90 @@ def test_equal_requests_are_granted_in_order_of_arrival(finishes: list[int]) -> 
             leases.append(lease)
             order.append(lease.ticket.id)
     assert order == sorted(order)
+
+
+def test_a_request_that_may_not_go_to_a_node_does_not_keep_those_behind_it_from_that_node() -> None:
+    """The first in line failed on a and waits for b: when a's slot becomes free, the second in line gets it."""
+    bench, *_ = court(node("a", model("m:1", loaded=True)), node("b", model("m:1", loaded=True)))
+    leases = [lease for _, lease in (arrive(bench.queue, "m:1") for _ in range(2)) if lease]
+    on_a = next(lease for lease in leases if lease.key[0] == "a")
+    failed = on_a.ticket
+    failed.exclude("a", EngineFailed("broken"))
+    bench.queue.release(on_a, completed=None)
+    _, again = arrive(bench.queue, "m:1")
+    assert again is not None
+    assert bench.queue.try_now(failed, 1.0) is None
+    bench.queue.wait(failed)
+    waiting, _ = arrive(bench.queue, "m:1")
+    bench.queue.release(again, completed=True)
+    [lease] = bench.queue.advance(1.0, ("m:1",))
+    assert lease.ticket is waiting
+    assert lease.key[0] == "a"
+
+
+def test_a_request_that_needs_more_does_not_keep_those_behind_it_from_nodes_that_have_less() -> None:
+    sees = model("m:1", loaded=True, capabilities=("completion", "vision"))
+    bench, *_ = court(node("blind", model("m:1", loaded=True, capabilities=("completion",))), node("sees", sees))
+    queue = bench.queue
+    picture = queue.enter(job("m:1", needs=("vision",)), 0.0)
+    assert queue.try_now(picture, 0.0) is not None
+    _, text = arrive(queue, "m:1")
+    assert text is not None
+    following = queue.enter(job("m:1", needs=("vision",)), 0.0)
+    assert queue.try_now(following, 0.0) is None
+    queue.wait(following)
+    waiting, _ = arrive(queue, "m:1")
+    queue.release(text, completed=True)
+    assert [lease.ticket for lease in queue.advance(1.0, ("m:1",))] == [waiting]
+
+
+def test_requests_held_for_one_model_do_not_hide_another_models_return() -> None:
+    away, back = node("a", model("m:1", loaded=True), draining=True), node("b", model("m:2", loaded=True))
+    bench, registry, _ = court(away, node("b", model("m:2", loaded=True), draining=True))
+    for _ in range(200):
+        arrive(bench.queue, "m:1")
+    waiting, _ = arrive(bench.queue, "m:2")
+    registry.apply(back, "127.0.0.1", 1.0)
+    assert [lease.ticket for lease in bench.queue.advance(1.0)] == [waiting]
+
+
+def test_who_waits_for_a_busy_node_is_no_longer_held_once_it_came_back() -> None:
+    bench, registry, _ = court(node("a", model("m:1", loaded=True), draining=True))
+    tickets = [arrive(bench.queue, "m:1")[0] for _ in range(100)]
+    assert all(ticket.held_since is not None for ticket in tickets)
+    registry.apply(node("a", model("m:1", loaded=True)), "127.0.0.1", 5.0)
+    assert len(bench.queue.advance(5.0)) == 1
+    assert all(ticket.held_since is None for ticket in tickets)
+    assert bench.queue.planned(("a", "ollama", "m:1")) == 99
+    assert bench.queue.overdue(100.0, hold_s=30, wait_s=600) == []
+
+
+def test_when_a_node_leaves_all_who_wait_for_it_are_held_at_once() -> None:
+    bench, registry, _ = court(node("a", model("m:1", loaded=True)))
+    for _ in range(100):
+        arrive(bench.queue, "m:1")
+    registry.apply(node("a", model("m:1", loaded=True), draining=True), "127.0.0.1", 5.0)
+    bench.queue.advance(5.0)
+    assert {ticket.held_since for ticket in bench.queue.tickets()} == {5.0}
+    assert bench.queue.planned(("a", "ollama", "m:1")) == 0
+
+
+def test_a_pass_judges_a_bounded_number_and_no_ticket_is_passed_over_for_ever() -> None:
+    """Five hundred kinds wait: a pass stays cheap, and the passes after it reach the last of them."""
+    names = [f"m{number}:1" for number in range(500)]
+    bench, registry, _ = court(node("a", *(model(name, loaded=True) for name in names), draining=True))
+    for name in names:
+        arrive(bench.queue, name)
+    judged: list[int] = []
+    judge = bench.queue._judge
+
+    def counting(ticket: Ticket, counts: Counts) -> Verdict:
+        judged.append(ticket.id)
+        return judge(ticket, counts)
+
+    bench.queue._judge = counting  # type: ignore[method-assign]
+    bench.queue.advance(1.0)
+    assert len(judged) <= PASS
+    for _ in range(10):
+        bench.queue.advance(1.0)
+    assert set(judged) == {ticket.id for ticket in bench.queue.tickets()}
