@@ -128,7 +128,8 @@ class EngineFailed(NodeFailed):
 
 
 class EngineBusy(NodeFailed):
-    pass
+    status = 503
+    code = "engine_busy"
 
 
 class ModelGone(NodeFailed):

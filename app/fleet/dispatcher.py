@@ -19,6 +19,8 @@ from app.errors import (
     ModelAbsent,
     ModelGone,
     NodeFailed,
+    NotServed,
+    RequestError,
     Stalled,
     StreamBroken,
 )
@@ -32,6 +34,8 @@ from app.fleet.watch import Watch
 from app.scoring.types import Absent, Placed
 from app.settings.schema import Queue as Limits
 
+OURS = (401, 403, 407, 408)
+"""What an engine or a door refuses is the router itself: a client has no part in that, and another node may do."""
 WHOLE_MOST = 64 * 1024 * 1024
 """Largest answer that is not streamed, in bytes."""
 
@@ -74,11 +78,12 @@ class Dispatcher:
         trail = Trail(job, self._clock())
         try:
             return await self._serve(job, trail)
-        except HerdError as error:
-            self._ledger.close(trail, "expired" if isinstance(error, Stalled) else "failed", error)
-            raise
         except asyncio.CancelledError:
             self._ledger.close(trail, "client_disconnected")
+            raise
+        except BaseException as error:  # a fault of ours has its trace too
+            told = error if isinstance(error, HerdError) else HerdError(f"internal error: {type(error).__name__}")
+            self._ledger.close(trail, "expired" if isinstance(error, Stalled) else "failed", told)
             raise
 
     def nudge(self, models: Iterable[str] | None = None) -> None:
@@ -92,6 +97,10 @@ class Dispatcher:
                 self._close_lease(lease, completed=None)
             else:
                 granted.set_result(lease)
+
+    def trust(self, node_id: str, engine: str) -> None:
+        """The engine was started anew: what it failed before counts no more."""
+        self._court.breaker.forget((node_id, engine))
 
     def runs_on(self, node_id: str) -> int:
         """Leases held on the node."""
@@ -131,33 +140,28 @@ class Dispatcher:
         if self.closing:
             raise HoldTimeout("the router is stopping", retry_after_s=5)
         ticket = self._queue.enter(job, trail.entered_at)
-        failure: NodeFailed | None = None
         while True:
             waits_from = self._clock()
-            lease = await self._lease(ticket, failure)
+            lease = await self._lease(ticket)
             trail.waited_s += self._clock() - waits_from
-            route = trail.route = self._route(lease, ticket)
             try:
-                return await self._attempt(job, lease, route, trail)
+                return await self._attempt(job, lease, trail)
+            except (RequestError, NotServed) as error:  # this engine cannot be asked such a thing; another may
+                ticket.attempts -= 1
+                ticket.exclude(lease.key[0], error)
             except NodeFailed as error:
-                failure = error
-                if isinstance(error, ModelGone):
-                    self._registry.model_gone(*lease.key)
                 if ticket.attempts > self._limits.max_retries or self.closing:
                     raise _final(error) from error
-                ticket.excluded.add(route.node_id)
-                self._ledger.attempt_failed(trail, route, lease.opened_at, "retried", error)
+                ticket.exclude(lease.key[0], error)
+                self._ledger.attempt_failed(trail, error)
 
-    async def _lease(self, ticket: Ticket, failure: NodeFailed | None) -> Lease:
+    async def _lease(self, ticket: Ticket) -> Lease:
         """Wait for a slot. After a failure nobody waits for a node that cannot serve: the failure is the answer."""
         self._court.now = now = self._clock()
         lease = self._queue.try_now(ticket, now)
         if lease is not None:
             return lease
-        if not isinstance(ticket.verdict, Placed) and failure is not None:
-            raise _final(failure)
-        if isinstance(ticket.verdict, Absent):
-            raise _absent(ticket)
+        self._refuse_hopeless(ticket)
         if self._queue.depth >= self._limits.queue_limit:
             raise HoldTimeout("too many requests wait already", retry_after_s=5)
         self._queue.wait(ticket)
@@ -173,10 +177,11 @@ class Dispatcher:
             del self._granted[ticket.id]
             self._queue.leave(ticket)
 
-    async def _attempt(self, job: Job, lease: Lease, route: Route, trail: Trail) -> Reply:
+    async def _attempt(self, job: Job, lease: Lease, trail: Trail) -> Reply:
         """One try at one node, up to its first bytes (all if it does not stream). Owns the lease until it returns."""
         exchange: Exchange | None = None
         try:
+            route = trail.route = self._route(lease)
             call = job.prepare(route)
             trail.notes = list(call.notes)
             trail.dispatched_at = self._clock()
@@ -191,6 +196,8 @@ class Dispatcher:
             if lease.id in self._watches:
                 self._watches[lease.id].begun = True
         except BaseException as error:
+            if isinstance(error, NodeFailed):
+                self._learn(lease, error)
             self._drop(lease, exchange, completed=False if isinstance(error, HerdError) else None)
             raise
 
@@ -198,6 +205,10 @@ class Dispatcher:
             if lease.closed:
                 return
             trail.usage = meter.usage
+            if isinstance(error, NodeFailed):
+                self._learn(lease, error)
+            elif outcome == "completed":
+                self._court.breaker.served(lease.key[:2])
             self._drop(lease, exchange, completed=outcome == "completed")
             self._ledger.close(trail, outcome, error)
 
@@ -211,6 +222,15 @@ class Dispatcher:
             close("completed", None)
         return reply
 
+    def _learn(self, lease: Lease, error: NodeFailed) -> None:
+        """What a failed attempt says about the engine, before its slot goes to the next."""
+        if isinstance(error, ModelGone):
+            self._registry.model_gone(*lease.key)
+        elif not isinstance(error, Stalled):  # a client that reads too slowly looks the same
+            rest_s = self._court.breaker.failed(lease.key[:2], self._clock())
+            if rest_s is not None:
+                self._log.warning("engine.rests", node=lease.key[0], engine=lease.key[1], rest_s=rest_s)
+
     def _drop(self, lease: Lease, exchange: Exchange | None, *, completed: bool | None) -> None:
         self._watches.pop(lease.id, None)
         if exchange is not None:
@@ -222,7 +242,7 @@ class Dispatcher:
         if self._queue.release(lease, completed=completed):
             self.nudge((lease.key[2],))
 
-    def _route(self, lease: Lease, ticket: Ticket) -> Route:
+    def _route(self, lease: Lease) -> Route:
         chosen, placed = lease.chosen, lease.placed
         candidate = chosen.candidate
         url, headers = self._nodes.route_url(candidate.node_id, candidate.engine)
@@ -232,7 +252,7 @@ class Dispatcher:
             node_id=candidate.node_id, url=url, headers=headers, engine=candidate.engine,
             engine_kind=engine.kind if engine is not None else "", dialects=candidate.dialects, model=candidate.model,
             how=placed.how, asked=placed.model, score=chosen.total, points=chosen.points,
-            policy=placed.ranking.policy, attempt=ticket.attempts,
+            policy=placed.ranking.policy, attempt=lease.ticket.attempts,
         )  # fmt: skip
 
     def _watch(self, lease: Lease, job: Job, call: Call, exchange: Exchange) -> Watch:
@@ -251,12 +271,20 @@ class Dispatcher:
         return HoldTimeout(f"{model} exists in the fleet, but no node can take it now", retry_after_s=10)
 
     def _give_up_hopeless(self) -> None:
-        """Nobody waits for a model that left the fleet, nor, after a failed attempt, for a node that cannot serve."""
         for ticket in self._queue.tickets():
-            if ticket.excluded and not isinstance(ticket.verdict, Placed):
-                self._give_up(ticket, NodeFailed("no other node can take the request"))
-            elif isinstance(ticket.verdict, Absent):
-                self._give_up(ticket, _absent(ticket))
+            try:
+                self._refuse_hopeless(ticket)
+            except HerdError as error:
+                self._give_up(ticket, error)
+
+    def _refuse_hopeless(self, ticket: Ticket) -> None:
+        """Nobody waits for a model that left the fleet, nor, after a failed attempt, for a node that cannot serve."""
+        if isinstance(ticket.verdict, Placed):
+            return
+        if ticket.failure is not None:
+            raise _final(ticket.failure)
+        if isinstance(ticket.verdict, Absent):
+            raise _absent(ticket)
 
     def _give_up(self, ticket: Ticket, error: HerdError) -> None:
         granted = self._granted.get(ticket.id)
@@ -296,9 +324,9 @@ async def _refused(exchange: Exchange, route: Route) -> HerdError:
     body = await exchange.whole(1024 * 1024)
     words = _words(body) or f"status {exchange.status}"
     text = f"{route.node_id}: {words}"
-    if exchange.status == 503:
+    if exchange.status in (429, 503):
         return EngineBusy(text, retry_after_s=5)
-    if exchange.status >= 500:
+    if exchange.status >= 500 or exchange.status in OURS:
         return EngineFailed(text)
     if exchange.status == 404 and "model" in words.lower():
         return ModelGone(text)
@@ -319,7 +347,7 @@ def _words(body: bytes) -> str:
     return "".join(c if c.isprintable() else " " for c in message)[:500]
 
 
-def _final(failure: NodeFailed) -> HerdError:
+def _final(failure: HerdError) -> HerdError:
     """What the client is told when the last node failed."""
     if isinstance(failure, ModelGone):
         return ModelAbsent(failure.message)

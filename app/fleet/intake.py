@@ -74,6 +74,8 @@ class Intake:
         for change in changes:
             write = self._log.debug if change.kind in QUIET else self._log.info
             write(change.kind, node=change.node_id, what=change.what)
+            if change.kind == "engine.up":
+                self._dispatcher.trust(change.node_id, change.what)
         self._dispatcher.nudge()
 
     async def approve(self, node_id: str, wall: float) -> NodeRecord | None:

@@ -48,10 +48,13 @@ class Ledger:
         self.failed = 0
         self.retried = 0
 
-    def attempt_failed(self, trail: Trail, route: Route, started_at: float, outcome: Outcome, error: HerdError) -> None:
+    def attempt_failed(self, trail: Trail, error: HerdError) -> None:
         """An attempt that another node may make good."""
+        route = trail.route
+        if route is None or trail.dispatched_at is None:
+            return  # nothing was sent
         self.retried += 1
-        trail.attempts.append(self._attempt(route, started_at, outcome, error))
+        trail.attempts.append(self._attempt(route, trail.dispatched_at, "retried", error))
         trail.dispatched_at = None
         self._log.warning(
             "attempt.failed", request_id=trail.job.id, node=route.node_id, model=route.model.name, error=error.message

@@ -133,7 +133,9 @@ class UpstreamExchange:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def abort(self, error: HerdError) -> None:
-        """End it now with this error, whatever it waits for."""
+        """End it now with this error, whatever it waits for. Once it is closed its connection may serve another."""
+        if self._closed:
+            return
         if self._error is None and not self._complete:
             self._error = error
         if self._connection is not None:
