@@ -3,13 +3,16 @@
 Units: bytes and seconds, in the field's name. Unknown fields are ignored on both sides, so either may grow.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 WIRE_VERSION = 1
 
 Pressure = Literal["normal", "warn", "critical", "unavailable"]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Secret = Annotated[str, msgspec.Meta(max_length=200, pattern="^[!-~]*$")]
+"""What may stand in a header: printable ASCII without spaces."""
 Reach = Literal["lan", "loopback", "door"]
 """How an engine is reached: on the LAN, on its own machine's loopback only, or only through the node's door."""
 
@@ -74,7 +77,7 @@ class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     operations: tuple[str, ...] = ()
     dialects: tuple[str, ...] = ()
-    port: int = 0
+    port: Port = 0
     reach: Reach = "door"
     models: tuple[ModelReport, ...] = ()
 
@@ -107,8 +110,8 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     wire: int = WIRE_VERSION
     version: str = ""
     sent_at: float = 0.0
-    door_port: int = 0
-    door_secret: str = ""
+    door_port: Port = 0
+    door_secret: Secret = ""
     advertise_host: str = ""
     draining: bool = False
     goodbye: bool = False

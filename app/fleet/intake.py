@@ -1,22 +1,22 @@
 """What becomes of a heartbeat: admission, registry, the answer, and the tickets that may move. Knows no HTTP."""
 
-import msgspec
+from collections import Counter
+
 import structlog
 
 from app.errors import Unauthorized
-from app.fleet.admission import NAME, Admission
+from app.fleet.admission import Admission
 from app.fleet.dispatcher import Dispatcher
+from app.fleet.letter import bounded
 from app.fleet.registry import Change, Registry
 from app.store.records import NodeRecord
 from app.store.store import Store
-from node.wire import EngineReport, Heartbeat, HeartbeatAck, ModelReport
+from node.wire import Heartbeat, HeartbeatAck
 
-NAME_MOST = 200
-"""Longest model name that is believed, in characters."""
-MODELS_MOST = 5000
-"""Models of one engine that are believed."""
 QUIET: tuple[str, ...] = ("model.added", "model.removed")
 """Changes that are told to the log file only."""
+TOLD_MOST = 20
+"""Changes of one kind that are told one by one; more of them at once are told as a number."""
 
 
 class Intake:
@@ -71,9 +71,16 @@ class Intake:
 
     def hear(self, changes: list[Change]) -> None:
         """Log what changed and let the waiting be judged again."""
+        kinds = Counter((change.node_id, change.kind) for change in changes)
+        for (node_id, kind), count in kinds.items():
+            write = self._log.debug if kind in QUIET else self._log.info
+            if count > TOLD_MOST:
+                write(kind, node=node_id, count=count)
+                continue
+            for change in changes:
+                if (change.node_id, change.kind) == (node_id, kind):
+                    write(kind, node=node_id, what=change.what)
         for change in changes:
-            write = self._log.debug if change.kind in QUIET else self._log.info
-            write(change.kind, node=change.node_id, what=change.what)
             if change.kind == "engine.up":
                 self._dispatcher.trust(change.node_id, change.what)
         self._dispatcher.nudge()
@@ -93,26 +100,3 @@ class Intake:
         if known or here:
             self._log.info("node.forgotten", node=node_id)
         return known or here
-
-
-def bounded(letter: Heartbeat) -> Heartbeat:
-    """The letter without what no honest node says: endless lists, names that are no names, slots below one."""
-    engines = tuple(_bounded_engine(engine) for engine in letter.engines[:64] if NAME.fullmatch(engine.name))
-    return msgspec.structs.replace(letter, engines=engines)
-
-
-def _bounded_engine(engine: EngineReport) -> EngineReport:
-    models = tuple(_bounded_model(model) for model in engine.models[:MODELS_MOST] if _is_name(model.name))
-    if models == engine.models:
-        return engine
-    return msgspec.structs.replace(engine, models=models)
-
-
-def _bounded_model(model: ModelReport) -> ModelReport:
-    if 1 <= model.slots <= 4096:
-        return model
-    return msgspec.structs.replace(model, slots=min(max(model.slots, 1), 4096))
-
-
-def _is_name(name: str) -> bool:
-    return 0 < len(name) <= NAME_MOST and name.isprintable()

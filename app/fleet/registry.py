@@ -68,6 +68,7 @@ class Registry:
         self._timeout_s = timeout_s
         self._offline_s = offline_s
         self._nodes: dict[str, Node] = {}
+        self._by_node: dict[str, dict[str, list[Holding]]] = {}
         self._by_model: dict[str, tuple[Holding, ...]] = {}
         self._resident: dict[str, int] = {}
         self._gone: set[tuple[str, str, str]] = set()
@@ -109,7 +110,7 @@ class Registry:
         changes += self._inventory_changes(node, before, now)
         if changes or before is None or before.engines != heartbeat.engines:
             self._gone = {gone for gone in self._gone if gone[0] != node.node_id}
-            self._reindex()
+            self._reindex(node.node_id)
         return changes
 
     def sweep(self, now: float) -> list[Change]:
@@ -131,13 +132,13 @@ class Registry:
     def forget(self, node_id: str) -> bool:
         found = self._nodes.pop(node_id, None) is not None
         if found:
-            self._reindex()
+            self._reindex(node_id)
         return found
 
     def model_gone(self, node_id: str, engine: str, key: str) -> None:
         """The engine itself says that it lacks a model it had reported: believe it until its inventory changes."""
         self._gone.add((node_id, engine, key))
-        self._reindex()
+        self._reindex(node_id)
 
     def size_bytes(self, holding: Holding) -> int | None:
         """Memory the model takes, best knowledge first: measured here, measured anywhere, size on disk and a fifth."""
@@ -193,19 +194,33 @@ class Registry:
                 changes.append(Change("model.loaded" if loaded else "model.unloaded", node.node_id, key, (key,)))
         return changes
 
-    def _reindex(self) -> None:
-        index: dict[str, list[Holding]] = {}
-        for node in self._nodes.values():
-            for engine in node.heartbeat.engines:
-                for model in engine.models:
-                    key = model_key(model.name)
-                    if (node.node_id, engine.name, key) in self._gone:
-                        continue
-                    index.setdefault(key, []).append(Holding(node, engine, model, key))
+    def _reindex(self, node_id: str) -> None:
+        """Bring the index up to date with what one node holds: only its models are touched."""
+        node = self._nodes.get(node_id)
+        held = self._held(node) if node is not None else {}
+        touched = self._by_node.get(node_id, {}).keys() | held.keys()
+        if node is None:
+            self._by_node.pop(node_id, None)
+        else:
+            self._by_node[node_id] = held
+        for key in touched:
+            line = tuple(holding for by_key in self._by_node.values() for holding in by_key.get(key, ()))
+            if line:
+                self._by_model[key] = line
+            else:
+                self._by_model.pop(key, None)
+                self._resident.pop(key, None)
+
+    def _held(self, node: Node) -> dict[str, list[Holding]]:
+        held: dict[str, list[Holding]] = {}
+        for engine in node.heartbeat.engines:
+            for model in engine.models:
+                key = model_key(model.name)
+                if (node.node_id, engine.name, key) not in self._gone:
+                    held.setdefault(key, []).append(Holding(node, engine, model, key))
                     if model.loaded and model.resident_bytes:
                         self._resident[key] = model.resident_bytes
-        self._by_model = {key: tuple(holdings) for key, holdings in index.items()}
-        self._resident = {key: size for key, size in self._resident.items() if key in self._by_model}
+        return held
 
 
 def _keys(heartbeat: Heartbeat) -> tuple[str, ...]:

@@ -100,3 +100,23 @@ def test_a_forgotten_node_and_its_models_are_gone(registry: Registry) -> None:
     assert registry.forget("a")
     assert not registry.forget("a")
     assert registry.holdings("m:1") == ()
+
+
+def test_the_index_follows_each_node_by_itself(registry: Registry) -> None:
+    registry.apply(node("a", model("m:1"), model("m:2")), "10.0.0.2", 0.0)
+    registry.apply(node("b", model("m:1"), model("m:3")), "10.0.0.3", 0.0)
+    registry.apply(node("a", model("m:2"), model("m:4")), "10.0.0.2", 5.0)
+    held = {key: [one.node.node_id for one in registry.holdings(key)] for key in ("m:1", "m:2", "m:3", "m:4")}
+    assert held == {"m:1": ["b"], "m:2": ["a"], "m:3": ["b"], "m:4": ["a"]}
+    registry.forget("b")
+    assert [one.key for one in registry.all_holdings()] == ["m:2", "m:4"]
+
+
+def test_what_an_engine_lost_is_gone_until_its_inventory_changes(registry: Registry) -> None:
+    registry.apply(node("a", model("m:1"), model("m:2")), "10.0.0.2", 0.0)
+    registry.model_gone("a", "ollama", "m:1")
+    assert registry.holdings("m:1") == ()
+    registry.apply(node("a", model("m:1"), model("m:2")), "10.0.0.2", 5.0)
+    assert registry.holdings("m:1") == ()
+    registry.apply(node("a", model("m:1"), model("m:2"), model("m:3")), "10.0.0.2", 10.0)
+    assert len(registry.holdings("m:1")) == 1
