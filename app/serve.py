@@ -44,6 +44,8 @@ class HerdServer(uvicorn.Server):
             self._router.live.stop()
             loop = asyncio.get_running_loop()
             loop.call_later(self._drain_s, self._router.dispatcher.cut_all)
+        else:
+            self.force_exit = True
         super().handle_exit(sig, frame)
 
 

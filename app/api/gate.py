@@ -34,7 +34,7 @@ class Gate:
         try:
             passed = self._pass(scope)
         except HerdError as error:
-            await refuse(scope["path"], error, send)
+            await refuse(_without_key(scope["path"])[1], error, send)
             return
         origin = self._foreign_page(scope, passed["path"])
         if origin is None:
@@ -94,14 +94,22 @@ class Gate:
         return verdict
 
     def _with_key(self, scope: HTTPScope, path: str) -> HTTPScope:
-        token, _, rest = path[len(KEY) :].partition("/")
+        token, rest = _without_key(path)
         if not self._key.opens(unquote(token)):
             raise Unauthorized("the key in the base URL is wrong")
         passed = scope.copy()
-        passed["path"] = "/" + rest
-        passed["raw_path"] = ("/" + rest).encode("utf-8", "replace")
+        passed["path"] = rest
+        passed["raw_path"] = rest.encode("utf-8", "replace")
         passed["herd_admin"] = True  # type: ignore[typeddict-unknown-key]
         return passed
+
+
+def _without_key(path: str) -> tuple[str, str]:
+    """The key in a base URL, and the path behind it."""
+    if not path.startswith(KEY):
+        return "", path
+    token, _, rest = path[len(KEY) :].partition("/")
+    return token, "/" + rest
 
 
 async def refuse(path: str, error: HerdError, send: Send) -> None:

@@ -153,4 +153,5 @@ def _digest(model: ModelReport) -> str:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) if part.isdigit() else 0 for part in version.split("-")[0].split("."))
+    parts = version.partition("-")[0].split(".")
+    return tuple(int(part) if part.isdecimal() and len(part) < 10 else 0 for part in parts)

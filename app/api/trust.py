@@ -31,7 +31,10 @@ def origin_allowed(origin: str, site: str, host: str, origins: Collection[str], 
     if origin:
         if origin.rstrip("/").lower() in origins:
             return True
-        parts = urlsplit(origin)
+        try:
+            parts = urlsplit(origin)
+        except ValueError:
+            return False
         if parts.netloc and parts.netloc.lower() == host.lower() and parts.scheme in ("http", "https"):
             return site in ("", "same-origin", "none")
         if not inference:

@@ -1,7 +1,8 @@
 """Who may call itself a node: admitted once, bound to a token from then on. Pure; knows no HTTP, store or clock.
 
 ``Admission.decide``, repeated as numbers in the code:
- 1. The name is admitted: its token must match, wherever the heartbeat comes from.
+ 1. The name is admitted: its token must match, wherever the heartbeat comes from. While nobody has shown the token yet
+    (the answer that carried it may be lost), the address that was admitted may ask again and gets a new one.
  2. The name was approved by the operator and waits to be given its token: it goes to the address that had asked.
  3. A new name from loopback, within the join window, or with ``join=open``: admitted, a token is made.
  4. Any other new name waits for approval.
@@ -47,6 +48,7 @@ class Admission:
         self._join = join
         self._first_start = first_start
         self._new_token = new_token
+        self._unproven: set[str] = set()
 
     def waiting(self) -> tuple[NodeRecord, ...]:
         return tuple(record for record in self._records.values() if record.admitted_at is None)
@@ -57,7 +59,10 @@ class Admission:
         known = self._records.get(node_id)
         if known is not None and known.token_hash:  # (1)
             if token and hmac.compare_digest(hash_token(token), known.token_hash):
+                self._unproven.discard(node_id)
                 return Decision("admitted")
+            if not token and node_id in self._unproven and peer == known.address:
+                return self._admit(node_id, peer, known.first_seen, now)
             return Decision("refused", reason=f"the name {node_id} belongs to another machine, or its token is wrong")
         if known is not None and known.admitted_at is not None:  # (2)
             if peer == known.address:
@@ -95,6 +100,7 @@ class Admission:
             node_id=node_id, token_hash=hash_token(token), first_seen=first_seen, admitted_at=now, address=peer
         )
         self._records[node_id] = record
+        self._unproven.add(node_id)
         return Decision("admitted", token=token, record=record)
 
 

@@ -5,6 +5,7 @@ import json
 
 import msgspec
 import pytest
+import structlog
 from fakes.fake_ollama import FakeOllama
 from running import ADMIN, loaded, running_router
 
@@ -16,6 +17,7 @@ BODY = {"model": "smollm2:135m", "messages": []}
 async def test_a_strangers_heartbeat_for_a_known_name_changes_nothing() -> None:
     async with FakeOllama() as fake, running_router() as router:
         await router.join("a", fake)
+        await router.join("a", fake)  # its token was shown: from now on nobody comes in without
         for letter in (Heartbeat(node_id="a", draining=True), Heartbeat(node_id="a", goodbye=True)):
             for headers in ({}, {"Authorization": "Bearer wrong"}):
                 answer = await router.http.post("/heartbeat", content=msgspec.json.encode(letter), headers=headers)
@@ -42,6 +44,9 @@ LETTERS = [
     b'{"node_id": "a", "machine": 5}', b'{"node_id": "a", "sent_at": NaN}', b'{"node_id": "a\\ud800"}',
     b'{"node_id": "a", "wire": 99}', b'{"node_id": "a", "machine": {"cpu_percent": 1e999}}',
     b'{"node_id": "a", "engines": ' + b"[" * 50_000, b'{"node_id": "a\\r\\nX: y"}',
+    b'{"node_id": "a", "door_port": 70000}', b'{"node_id": "a", "door_port": -1}',
+    b'{"node_id": "a", "door_secret": "x\\r\\nX-Evil: 1"}', b'{"node_id": "a", "door_secret": "\\u00e9"}',
+    b'{"node_id": "a", "engines": [{"name": "e", "kind": "ollama", "port": 65536}]}',
 ]  # fmt: skip
 
 
@@ -150,3 +155,43 @@ async def test_two_host_headers_are_refused() -> None:
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: 127.0.0.1\r\n\r\n")
         assert b" 400 " in await reader.readline()
         writer.close()
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1\xff]:99999", "http://a:b:c", "null", "//", "\xff"])
+async def test_an_origin_that_is_none_is_refused_and_not_a_fault(origin: str) -> None:
+    async with FakeOllama() as fake, running_router() as router:
+        await router.join("a", fake)
+        for method, path in (("POST", "/api/chat"), ("POST", "/admin/login"), ("POST", "/heartbeat")):
+            answer = await router.http.request(method, path, json=BODY, headers={"Origin": origin.encode("latin-1")})
+            assert answer.status_code == 403, (path, answer.text)
+        for method in ("GET", "OPTIONS"):
+            answer = await router.http.request(method, "/api/tags", headers={"Origin": origin.encode("latin-1")})
+            assert answer.status_code in (200, 204), answer.text
+            assert "access-control-allow-origin" not in answer.headers
+        assert not fake.asked("/api/chat")
+
+
+async def test_a_wrong_key_in_the_base_url_is_told_in_the_callers_dialect() -> None:
+    async with running_router() as router:
+        answer = await router.http.post("/key/wrong/v1/chat/completions", json=BODY)
+        assert (answer.status_code, answer.json()["error"]["type"]) == (401, "unauthorized")
+        answer = await router.http.post("/key/wrong/api/chat", json=BODY)
+        assert (answer.status_code, type(answer.json()["error"])) == (401, str)
+
+
+@pytest.mark.parametrize("version", ["0.\u00b2.1", "9" * 5000, "", "v0.1", "\u0663.1", "1..2", "-1"])
+async def test_whatever_version_an_engine_claims_the_fleets_is_told(version: str) -> None:
+    async with FakeOllama() as fake, running_router() as router:
+        report = EngineReport(name="e", kind="ollama", version=version, port=fake.port, models=(loaded(),))
+        await router.beat(Heartbeat(node_id="a", engines=(report,)))
+        assert (await router.http.get("/api/version")).status_code == 200
+
+
+async def test_a_machine_with_thousands_of_models_is_heard_in_a_moment_and_told_in_a_line() -> None:
+    models = tuple(loaded(f"m{number}:1") for number in range(6000))
+    async with FakeOllama() as fake, running_router() as router:
+        with structlog.testing.capture_logs() as lines:
+            await router.join("a", fake, *models)
+        told = [line for line in lines if line["event"].startswith("model.")]
+        assert [(line["event"], line.get("count")) for line in told] == [("model.added", 5000), ("model.loaded", 5000)]
+        assert len((await router.http.get("/api/tags")).json()["models"]) == 5000

@@ -29,8 +29,21 @@ def test_a_machine_joins_in_the_first_ten_minutes_and_is_bound_to_its_token() ->
 
 def test_a_known_name_needs_its_token_from_loopback_too() -> None:
     door = admission()
-    door.decide("mac", "", "127.0.0.1", 0.0)
+    token = door.decide("mac", "", "127.0.0.1", 0.0).token
+    assert door.decide("mac", token, "127.0.0.1", 0.5).status == "admitted"
     assert door.decide("mac", "", "127.0.0.1", 1.0).status == "refused"
+
+
+def test_a_machine_whose_token_was_lost_on_the_way_gets_another_until_it_has_shown_one() -> None:
+    door = admission()
+    lost = door.decide("mac", "", LAN, 0.0).token
+    assert door.decide("mac", "", "192.168.1.66", 1.0).status == "refused"
+    again = door.decide("mac", "", LAN, WINDOW_S + 5)
+    assert again.token not in ("", lost)
+    assert again.record is not None
+    assert door.decide("mac", lost, LAN, WINDOW_S + 6).status == "refused"
+    assert door.decide("mac", again.token, LAN, WINDOW_S + 7).status == "admitted"
+    assert door.decide("mac", "", LAN, WINDOW_S + 8).status == "refused"
 
 
 def test_after_the_window_a_machine_waits_until_it_is_approved() -> None:

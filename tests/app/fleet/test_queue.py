@@ -290,7 +290,7 @@ def test_when_a_node_leaves_all_who_wait_for_it_are_held_at_once() -> None:
 def test_a_pass_judges_a_bounded_number_and_no_ticket_is_passed_over_for_ever() -> None:
     """Five hundred kinds wait: a pass stays cheap, and the passes after it reach the last of them."""
     names = [f"m{number}:1" for number in range(500)]
-    bench, registry, _ = court(node("a", *(model(name, loaded=True) for name in names), draining=True))
+    bench, *_ = court(node("a", *(model(name, loaded=True) for name in names), draining=True))
     for name in names:
         arrive(bench.queue, name)
     judged: list[int] = []
