@@ -31,7 +31,10 @@ class PortTaken(Exception):
 
 
 class HerdServer(uvicorn.Server):
-    """Lets what runs finish: at the first signal pages' streams end and new work is refused, at the second all ends."""
+    """Lets what runs finish: at the first signal pages' streams end and new work is refused, at the second all is cut.
+
+    Who is cut is told so; a client that does not even take that is left behind a second later.
+    """
 
     def __init__(self, config: uvicorn.Config, router: Router, drain_s: float) -> None:
         super().__init__(config)
@@ -39,14 +42,18 @@ class HerdServer(uvicorn.Server):
         self._drain_s = drain_s
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        loop = asyncio.get_running_loop()
         if not self.should_exit:
             self._router.dispatcher.closing = True
             self._router.live.stop()
-            loop = asyncio.get_running_loop()
             loop.call_later(self._drain_s, self._router.dispatcher.cut_all)
         else:
-            self.force_exit = True
-        super().handle_exit(sig, frame)
+            loop.call_soon_threadsafe(self._router.dispatcher.cut_all)
+            loop.call_later(LAST_WORDS_S, self._leave)
+        self.should_exit = True
+
+    def _leave(self) -> None:
+        self.force_exit = True
 
 
 def serve(settings: Settings, sources: Mapping[str, str] | None = None) -> None:

@@ -142,8 +142,10 @@ class Dispatcher:
         ticket = self._queue.enter(job, trail.entered_at)
         while True:
             waits_from = self._clock()
-            lease = await self._lease(ticket)
-            trail.waited_s += self._clock() - waits_from
+            try:
+                lease = await self._lease(ticket)
+            finally:
+                trail.waited_s += self._clock() - waits_from
             try:
                 return await self._attempt(job, lease, trail)
             except (RequestError, NotServed) as error:  # this engine cannot be asked such a thing; another may

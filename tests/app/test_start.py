@@ -1,5 +1,6 @@
 """`herd run` as a real process: it starts on whatever it finds, and stops with its last words written."""
 
+import asyncio
 import json
 import os
 import re
@@ -13,7 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
+from fakes.fake_ollama import FakeOllama
+
+from node.wire import EngineReport, Heartbeat, ModelReport
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
 PROGRAM = "from app.cli import main; main()"
@@ -31,7 +36,7 @@ def herd(home: Path, *flags: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def until_it_serves(process: subprocess.Popen[str]) -> None:
+def until_it_serves(process: subprocess.Popen[str]) -> str:
     """Reads the address in the banner (the port was chosen by the system) and asks there until somebody answers."""
     assert process.stdout is not None
     url = next((found[1] for line in process.stdout if (found := re.search(r"Ollama host\s+(http://\S+)", line))), "")
@@ -43,7 +48,7 @@ def until_it_serves(process: subprocess.Popen[str]) -> None:
             except httpx.ConnectError:
                 time.sleep(0.05)
             else:
-                return
+                return url
     raise AssertionError("it never answered")
 
 
@@ -81,3 +86,29 @@ def test_a_folder_that_cannot_be_is_said_in_one_line(tmp_path: Path) -> None:
     assert process.returncode == 1
     assert said.startswith("herd: cannot use the folder")
     assert said.count("\n") == 1
+
+
+async def test_a_second_signal_cuts_what_runs_and_waits_and_tells_it_so(tmp_path: Path) -> None:
+    async with FakeOllama() as fake:
+        fake.hold_last = asyncio.Event()
+        with herd(tmp_path) as process:
+            url = await asyncio.to_thread(until_it_serves, process)
+            async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as http:
+                report = EngineReport(
+                    name="ollama", kind="ollama", operations=("chat",), dialects=("ollama",), port=fake.port,
+                    reach="loopback", models=(ModelReport(name="smollm2:135m", loaded=True),),
+                )  # fmt: skip
+                letter = msgspec.json.encode(Heartbeat(node_id="n", engines=(report,)))
+                assert (await http.post("/heartbeat", content=letter)).status_code == 200
+                body = {"model": "smollm2:135m", "messages": [{"role": "user", "content": "x"}]}
+                running, waiting = (asyncio.ensure_future(http.post("/api/chat", json=body)) for _ in range(2))
+                await fake.requests.wait(1)
+                while (await http.get("/fleet/queue")).json()["pending"] != 1:
+                    await asyncio.sleep(0.01)
+                for _ in range(2):
+                    process.send_signal(signal.SIGTERM)
+                    await asyncio.sleep(0.2)
+                answers = sorted([await running, await waiting], key=lambda answer: answer.status_code)
+            assert await asyncio.to_thread(process.wait, 15) == 0  # the drain would last 30 seconds
+        assert [answer.status_code for answer in answers] == [200, 503]
+        assert all("the router is stopping" in answer.text.splitlines()[-1] for answer in answers)
