@@ -73,7 +73,8 @@ class Door:
             timeout_graceful_shutdown=LAST_WORDS_S,
         )  # fmt: skip
         server = _QuietServer(config)
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
+        # A kept connection may be closed by the engine in the moment of its next use; a new one costs nothing here.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         async with httpx.AsyncClient(trust_env=False, limits=limits) as self._http:
             port = listener.getsockname()[1]
             self._ready().set_result(port)
@@ -116,8 +117,11 @@ class Door:
         match = _ENGINE_PATH.fullmatch(scope["path"])
         base = self._target(match[1]) if match else None
         url = _address(base, scope) if base else None
+        if match and base is None:  # the router believes an older heartbeat: another node may do
+            await _say(send, 502, {"error": "no such engine on this node"})
+            return
         if url is None:
-            await _say(send, 404, {"error": "no such engine on this node"})
+            await _say(send, 404, {"error": "no such path on this node"})
             return
         self.running += 1
         self._idle.clear()

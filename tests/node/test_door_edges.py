@@ -113,7 +113,7 @@ async def test_no_path_breaks_the_door_or_leads_elsewhere(path: bytes) -> None:
         answer = await spoken(port, b"GET " + path + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + SHOWN + b"\r\n")
         assert answer.split()[1] in (b"200", b"400", b"404")
         assert all(request.header("host") == f"127.0.0.1:{engine.port}" for request in engine.requests)
-        assert door.running == 0
+        assert await door.drain(5)
 
 
 async def test_an_answer_without_a_body_passes_as_it_is() -> None:
