@@ -1,6 +1,7 @@
 """Serves the router until it is told to stop: socket, server, banner, an orderly end. Knows no endpoint."""
 
 import asyncio
+import logging
 import os
 import secrets
 import socket
@@ -16,6 +17,8 @@ import uvicorn
 from app.api.trust import AdminKey
 from app.banner import banner
 from app.main import Router, create_router
+from app.reception import LOGGER as RECEPTION
+from app.reception import Reception
 from app.settings.schema import Settings
 from app.store.store import Store
 from node.machine.addresses import lan_addresses
@@ -72,9 +75,10 @@ def serve(settings: Settings, sources: Mapping[str, str] | None = None) -> None:
 async def _serve(settings: Settings, listener: socket.socket, token: str) -> None:
     store = await Store.open(settings.data_dir)
     router = await create_router(settings, store, AdminKey(token), lan_addresses)
+    logging.getLogger(RECEPTION).setLevel(logging.ERROR)
     config = uvicorn.Config(
         router.app,
-        http="httptools",
+        http=Reception,
         ws="none",
         lifespan="on",
         access_log=False,
@@ -83,7 +87,6 @@ async def _serve(settings: Settings, listener: socket.socket, token: str) -> Non
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(settings.queue.drain_timeout + LAST_WORDS_S + 1),
-        h11_max_incomplete_event_size=32 * 1024,
     )
     shown = banner(
         settings,

@@ -20,6 +20,7 @@ import uvicorn
 
 from app.api.trust import AdminKey
 from app.main import Router, create_router
+from app.reception import Reception
 from app.serve import listen
 from app.settings.schema import Heartbeat as HeartbeatSettings
 from app.settings.schema import Queue, Score, Server, Settings
@@ -138,7 +139,7 @@ async def running_router(
         router = await create_router(settings, store, AdminKey(ADMIN), list)
         listener = listen("127.0.0.1", 0)
         config = uvicorn.Config(
-            router.app, http="httptools", ws="none", lifespan="on", log_config=None, access_log=False,  # type: ignore[arg-type]
+            router.app, http=Reception, ws="none", lifespan="on", log_config=None, access_log=False,  # type: ignore[arg-type]
             timeout_graceful_shutdown=1,
         )  # fmt: skip
         web = uvicorn.Server(config)
