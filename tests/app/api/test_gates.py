@@ -9,6 +9,7 @@ import structlog
 from fakes.fake_ollama import FakeOllama
 from running import ADMIN, loaded, running_router
 
+from app.store.store import Store
 from node.wire import EngineReport, Heartbeat
 
 BODY = {"model": "smollm2:135m", "messages": []}
@@ -195,3 +196,29 @@ async def test_a_machine_with_thousands_of_models_is_heard_in_a_moment_and_told_
         told = [line for line in lines if line["event"].startswith("model.")]
         assert [(line["event"], line.get("count")) for line in told] == [("model.added", 5000), ("model.loaded", 5000)]
         assert len((await router.http.get("/api/tags")).json()["models"]) == 5000
+
+
+async def test_a_node_whose_admission_could_not_be_kept_is_admitted_by_its_next_heartbeat(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The disk was full in that moment: the name must not be lost to a token that nobody was given."""
+
+    async def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    async with FakeOllama() as fake, running_router() as router:
+        with monkeypatch.context() as patched:
+            patched.setattr(Store, "put_node", full)
+            answer = await router.http.post("/heartbeat", content=msgspec.json.encode(Heartbeat(node_id="a")))
+            assert answer.status_code == 500
+        assert (await router.join("a", fake)).token
+        assert (await router.http.post("/api/chat", json={**BODY, "stream": False})).status_code == 200
+
+
+async def test_a_node_that_drained_and_left_is_offline() -> None:
+    async with FakeOllama() as fake, running_router() as router:
+        await router.join("a", fake)
+        for more, status in (({"draining": True}, "draining"), ({"draining": True, "goodbye": True}, "offline")):
+            await router.beat(Heartbeat(node_id="a", **more))
+            [node] = (await router.http.get("/fleet/status")).json()["nodes"]
+            assert node["status"] == status
