@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 import structlog
-from zeroconf import IPVersion, ServiceInfo
+from zeroconf import Error, IPVersion, ServiceInfo
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 REFRESH_S = 30.0
 """Seconds between two looks whether this machine's addresses changed."""
+TROUBLES = (OSError, RuntimeError, AssertionError, ValueError, Error)
+"""What zeroconf raises: without network or multicast, for an address that is none, for a name no record can hold."""
 
 
 class Advertiser:
@@ -35,19 +37,24 @@ class Advertiser:
         self._log = structlog.get_logger("mdns")
 
     async def run(self) -> None:
-        """Advertise until cancelled; addresses that change are advertised anew."""
+        """Advertise until cancelled; addresses that change are advertised anew. A trouble that stays is said once."""
+        said = ""
         while True:
             found = self._addresses()
             try:
                 await self._while_same(found)
-            except (OSError, RuntimeError, AssertionError) as error:
-                self._log.warning("mdns.unavailable", error=str(error) or repr(error))
+                said = ""
+            except TROUBLES as error:
+                trouble = str(error) or repr(error)
+                if trouble != said:
+                    self._log.warning("mdns.unavailable", error=trouble)
+                said = trouble
                 await asyncio.sleep(REFRESH_S)
 
     async def _while_same(self, found: list[str]) -> None:
+        info = self._info(found)
         choice = self._interfaces or found or None
         zeroconf = AsyncZeroconf(interfaces=choice, ip_version=IPVersion.All) if choice else AsyncZeroconf()
-        info = self._info(found)
         try:
             task = await zeroconf.async_register_service(info, allow_name_change=True)
             await task
@@ -74,7 +81,7 @@ async def _leave(zeroconf: AsyncZeroconf, info: ServiceInfo) -> None:
         async with asyncio.timeout(2):
             goodbye = await zeroconf.async_unregister_service(info)
             await goodbye
-    except (OSError, RuntimeError, TimeoutError, KeyError):
+    except (TimeoutError, KeyError, *TROUBLES):
         pass
     finally:
         await zeroconf.async_close()
