@@ -58,6 +58,19 @@ class HerdServer(uvicorn.Server):
     def _leave(self) -> None:
         self.force_exit = True
 
+    @property
+    def broken(self) -> bool:
+        """Whether what runs besides the requests (traces, sweeps, deadlines) ended by an error."""
+        return bool(self.lifespan.error_occurred)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called all the time. A router without its duties would look alive and reap, sweep and write nothing."""
+        if self.broken and not self.should_exit:
+            self._router.dispatcher.closing = True
+            self._router.live.stop()
+            self.should_exit = True
+        return await super().on_tick(counter)
+
 
 def serve(settings: Settings, sources: Mapping[str, str] | None = None) -> None:
     """Run the router in the foreground; database and log are ready. Exits with a sentence when it cannot listen."""
@@ -73,6 +86,7 @@ def serve(settings: Settings, sources: Mapping[str, str] | None = None) -> None:
 
 
 async def _serve(settings: Settings, listener: socket.socket, token: str) -> None:
+    """Raises ``SystemExit`` with a sentence when the router broke."""
     store = await Store.open(settings.data_dir)
     router = await create_router(settings, store, AdminKey(token), lan_addresses)
     logging.getLogger(RECEPTION).setLevel(logging.ERROR)
@@ -96,7 +110,10 @@ async def _serve(settings: Settings, listener: socket.socket, token: str) -> Non
         fleet_id=router.facts.fleet_id,
     )
     print(shown, flush=True)  # noqa: T201 - the terminal is where a person looks for it
-    await HerdServer(config, router, settings.queue.drain_timeout).serve(sockets=[listener])
+    server = HerdServer(config, router, settings.queue.drain_timeout)
+    await server.serve(sockets=[listener])
+    if server.broken:
+        sys.exit("herd: the router ended by an error of its own; the log says which.")
 
 
 def listen(host: str, port: int) -> socket.socket:
