@@ -126,9 +126,7 @@ class Cutter:
 
 def refusal_of(first: bytes) -> str | None:
     """Why an answer that starts with this record is none; None if it is one."""
-    if not first or first.isspace():
-        return "the engine's answer is empty"
     record = fields(first)
-    if record is None:
-        return "the engine's answer is not what its dialect says"
-    return error_of(record)
+    if record is not None:
+        return error_of(record)
+    return "the engine's answer is not what its dialect says" if first.strip() else "the engine's answer is empty"

@@ -25,10 +25,11 @@ class Whole:
     def finish(self) -> bytes:
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         self._parts = []
-        self.refusal = records.refusal_of(body)
-        if self.refusal is not None:
+        answer = records.fields(body)
+        self.refusal = records.refusal_of(body) if answer is None else records.error_of(answer)
+        if answer is None or self.refusal is not None:
             return b""
-        self.read(records.fields(body) or {})
+        self.read(answer)
         return body
 
     def read(self, answer: Fields) -> None:
