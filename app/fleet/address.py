@@ -5,6 +5,7 @@ believed from the letter. Only the port is the node's word.
 """
 
 from collections.abc import Collection
+from functools import lru_cache
 from ipaddress import ip_address
 
 from node.wire import EngineReport, Heartbeat
@@ -26,6 +27,7 @@ def base_url(
     return door, ((DOOR_HEADER, heartbeat.door_secret),)
 
 
+@lru_cache(1024)  # asked for every request, and a fleet has few addresses
 def is_loopback(host: str) -> bool:
     try:
         address = ip_address(host)
@@ -35,6 +37,7 @@ def is_loopback(host: str) -> bool:
     return (mapped or address).is_loopback
 
 
+@lru_cache(1024)
 def bracketed(host: str) -> str:
     """The host as a URL wants it: IPv6 in brackets, an IPv4 address in IPv6 clothes undressed."""
     try:
