@@ -37,8 +37,10 @@ class Corridor(ASGIResponse):
     dialect for the time before there is a job.
     """
 
+    __slots__ = ("_body_max", "_dispatcher", "_error_body", "_make_job")
+
     def __init__(self, dispatcher: Dispatcher, make_job: MakeJob, error_body: ErrorBody, *, body_max: int) -> None:
-        super().__init__()
+        # Not super().__init__(): it makes headers and a body of an answer that this one writes by itself.
         self._dispatcher = dispatcher
         self._make_job = make_job
         self._error_body = error_body

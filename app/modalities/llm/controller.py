@@ -8,6 +8,7 @@ from functools import partial
 from litestar import Controller, Request, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
+from litestar.types import HTTPScope
 
 from app.dialects import error_body
 from app.fleet.job import Job
@@ -27,22 +28,22 @@ class Chat(Controller):
         entrance: NamedDependency[Entrance],
     ) -> Corridor:
         endpoint = request.scope["path"]
-        return entrance.corridor(_reader(request, endpoint), partial(error_body, endpoint))
+        return entrance.corridor(_reader(request.scope, endpoint), partial(error_body, endpoint))
 
 
-def _reader(request: Request[None, None, State], endpoint: str) -> Callable[[bytes], Job]:
+def _reader(scope: HTTPScope, endpoint: str) -> Callable[[bytes], Job]:
     """What makes a job of the body, with what the request's head says about the client."""
-    heads = request.headers
-    client = request.scope.get("client")
+    client = scope.get("client")
 
     def job(body: bytes) -> Job:
+        heads = dict(scope["headers"])
         return adapter.job(
             endpoint,
             body,
             request_id=secrets.token_hex(8),
             client=client[0] if client else "",
-            user_agent=heads.get("user-agent", "")[:200],
-            tag_header=heads.get("x-herd-tags", ""),
+            user_agent=heads.get(b"user-agent", b"")[:200].decode("latin-1"),
+            tag_header=heads.get(b"x-herd-tags", b"").decode("latin-1"),
             clock=time.time,
             timer=time.monotonic,
         )
