@@ -7,6 +7,7 @@ does: while the job waits for a slot, while the model loads, before the first by
 
 import asyncio
 from collections.abc import Callable
+from random import Random
 from typing import Any
 from urllib.parse import quote
 
@@ -102,6 +103,10 @@ class Entrance:
     def __init__(self, dispatcher: Dispatcher, *, body_max: int) -> None:
         self._dispatcher = dispatcher
         self._body_max = body_max
+        self._random = Random()  # noqa: S311 - names requests and guards nothing; the system's would cost a call each
+
+    def request_id(self) -> str:
+        return f"{self._random.getrandbits(64):016x}"
 
     def corridor(self, make_job: MakeJob, error_body: ErrorBody) -> Corridor:
         return Corridor(self._dispatcher, make_job, error_body, body_max=self._body_max)

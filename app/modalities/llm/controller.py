@@ -1,6 +1,5 @@
 """The doors of llm: chat and completion in Ollama's and OpenAI's dialect. Knows no engine and no node."""
 
-import secrets
 import time
 from collections.abc import Callable
 from functools import partial
@@ -28,10 +27,11 @@ class Chat(Controller):
         entrance: NamedDependency[Entrance],
     ) -> Corridor:
         endpoint = request.scope["path"]
-        return entrance.corridor(_reader(request.scope, endpoint), partial(error_body, endpoint))
+        read = _reader(request.scope, endpoint, entrance.request_id())
+        return entrance.corridor(read, partial(error_body, endpoint))
 
 
-def _reader(scope: HTTPScope, endpoint: str) -> Callable[[bytes], Job]:
+def _reader(scope: HTTPScope, endpoint: str, request_id: str) -> Callable[[bytes], Job]:
     """What makes a job of the body, with what the request's head says about the client."""
     client = scope.get("client")
 
@@ -40,7 +40,7 @@ def _reader(scope: HTTPScope, endpoint: str) -> Callable[[bytes], Job]:
         return adapter.job(
             endpoint,
             body,
-            request_id=secrets.token_hex(8),
+            request_id=request_id,
             client=client[0] if client else "",
             user_agent=heads.get(b"user-agent", b"")[:200].decode("latin-1"),
             tag_header=heads.get(b"x-herd-tags", b"").decode("latin-1"),
