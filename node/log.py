@@ -114,8 +114,10 @@ class Log:
             self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
             self._second = second
         shown = {"ts": f"{self._stamp}.{int((now - second) * 1000):03d}Z", "level": level, "event": name}
-        for key, value in event.items():
-            shown[key if key not in shown else key + "_"] = value
+        if shown.keys().isdisjoint(event):
+            shown.update(event)
+        else:
+            shown.update((key + "_" if key in shown else key, value) for key, value in event.items())
         try:
             return self._encode(shown) + b"\n"
         except Exception:  # a value that no JSON can hold is told in words

@@ -3,6 +3,7 @@
 Units: bytes and seconds, in the field's name. Unknown fields are ignored on both sides, so either may grow.
 """
 
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import msgspec
@@ -132,6 +133,7 @@ class HeartbeatAck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     hint: str = ""
 
 
+@lru_cache(4096)
 def model_key(name: str) -> str:
     """The one comparison of model names: ``llama3`` equals ``llama3:latest``, letter case does not count."""
     name = name.strip().lower()
