@@ -8,6 +8,7 @@ node's door). ``docs/decisions`` holds the measurement that chose it.
 import asyncio
 from collections import deque
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import httptools
@@ -17,23 +18,22 @@ from app.errors import EngineFailed, HerdError, NodeUnreachable, StreamBroken
 Address = tuple[str, int]
 
 BUFFERED_MOST = 1024 * 1024
-"""Bytes waiting for a slow reader after which the engine is no longer read."""
-BUFFERED_FEW = 256 * 1024
-"""Bytes waiting below which it is read again."""
+"""Bytes waiting for a slow reader after which the engine is no longer read, until they are taken: all at once."""
 HEADERS_MOST = 100
-HEADER_BYTES_MOST = 64 * 1024
+HEAD_BYTES_MOST = 64 * 1024
 IDLE_MOST = 256
 """Kept connections for each engine."""
 
 
 class _Connection(asyncio.Protocol):
-    """One TCP connection; belongs to one exchange at a time, or to the pool."""
+    """One TCP connection; belongs to one exchange at a time, or waits with the others of its engine in a ``line``."""
 
-    __slots__ = ("exchange", "loop", "lost", "transport")
+    __slots__ = ("exchange", "line", "loop", "lost", "transport")
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.exchange: UpstreamExchange | None = None
+        self.line: list[_Connection] | None = None
         self.lost = False
         self.transport: asyncio.Transport
 
@@ -48,6 +48,8 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
+        if self.line is not None:
+            self.line.remove(self)
         if self.exchange is not None:
             self.exchange.lost(clean=exc is None)
 
@@ -76,7 +78,7 @@ class UpstreamExchange:
         self._buffered = 0
         self._paused = False
         self._headers = 0
-        self._header_bytes = 0
+        self._head_bytes = 0
         self._framed = False
         self._headed = False
         self._complete = False
@@ -164,12 +166,16 @@ class UpstreamExchange:
         if self._complete:
             self._keep = False  # more than was asked for
             return
+        if not self._headed:
+            self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self.abort(EngineFailed("the engine wants to change the protocol"))
         except httptools.HttpParserError as error:
             self.abort(EngineFailed(f"the engine's answer is not HTTP: {error}"))
+        if not self._headed and self._head_bytes > HEAD_BYTES_MOST:
+            self.abort(EngineFailed(f"the head of the engine's answer is larger than {HEAD_BYTES_MOST} bytes"))
         if self._buffered > BUFFERED_MOST and not self._paused and self._connection is not None:
             self._paused = True
             self._connection.transport.pause_reading()
@@ -184,10 +190,13 @@ class UpstreamExchange:
                 self._error = StreamBroken("the engine closed the connection before its answer was complete")
         self._wake()
 
+    def on_message_begin(self) -> None:
+        if self._complete:
+            raise ValueError("more than one answer")
+
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers += 1
-        self._header_bytes += len(name) + len(value)
-        if self._headers > HEADERS_MOST or self._header_bytes > HEADER_BYTES_MOST:
+        if self._headers > HEADERS_MOST:
             raise ValueError("too many headers")
         lowered = name.lower()
         if lowered == b"content-type":
@@ -209,6 +218,8 @@ class UpstreamExchange:
         if self._headed:
             self._complete = True
             self._keep = self._parser.should_keep_alive()
+        else:  # a 1xx, which says nothing about the answer
+            self._framed, self.content_type = False, ""
 
     def _taken(self) -> bytes:
         pieces = self._pieces
@@ -249,17 +260,15 @@ class Upstream:
         content_type: str = "application/json",
     ) -> UpstreamExchange:
         """Prepare a request to a plain http URL; nothing is sent before ``head``."""
-        parts = urlsplit(url)
-        path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+        address, netloc, path = _parts(url)
         head = (
-            f"{method} {path} HTTP/1.1\r\nhost: {parts.netloc}\r\ncontent-type: {content_type}\r\n"
+            f"{method} {path} HTTP/1.1\r\nhost: {netloc}\r\ncontent-type: {content_type}\r\n"
             f"content-length: {len(body)}\r\n"
         )
         for name, value in headers:
             if "\r" in value or "\n" in value:
                 raise ValueError(f"a line break in the header {name}")
             head += f"{name}: {value}\r\n"
-        address = (parts.hostname or "", parts.port or 80)
         return UpstreamExchange(self, address, b"".join((head.encode("latin-1"), b"\r\n", body)))
 
     def kept(self, address: Address) -> _Connection | None:
@@ -267,6 +276,7 @@ class Upstream:
         line = self._kept.get(address)
         while line:
             connection = line.pop()
+            connection.line = None
             if not connection.lost:
                 return connection
         return None
@@ -275,6 +285,7 @@ class Upstream:
         line = self._kept.setdefault(address, [])
         if len(line) < IDLE_MOST:
             line.append(connection)
+            connection.line = line
         else:
             connection.close()
 
@@ -291,7 +302,15 @@ class Upstream:
         return connection
 
     async def aclose(self) -> None:
-        for line in self._kept.values():
-            for connection in line:
+        for address in list(self._kept):
+            while connection := self.kept(address):
                 connection.close()
         self._kept.clear()
+
+
+@lru_cache(1024)  # a fleet has few engines, and an engine few paths
+def _parts(url: str) -> tuple[Address, str, str]:
+    """Where a URL leads: the address, its spelling in the Host header, and path with query."""
+    parts = urlsplit(url)
+    path = parts.path or "/"
+    return (parts.hostname or "", parts.port or 80), parts.netloc, f"{path}?{parts.query}" if parts.query else path
