@@ -48,7 +48,7 @@ ADDRESSES = {
         "app.web.live", "app.web.pages", "app.web.view",
     ),
     "jinja2": ("app.web.live", "app.web.view"),
-    "uvicorn": ("app.serve", "node.door"),
+    "uvicorn": ("app.serve", "app.reception", "node.door"),
     "uvloop": ("app.serve", "node.start"),
     "httptools": ("app.fleet.upstream",),
     "httpx": (

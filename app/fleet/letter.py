@@ -1,4 +1,4 @@
-"""A heartbeat without what no honest node says: endless lists, control characters, negative sizes. Pure.
+"""A heartbeat without what no honest node says: endless lists, control characters, negative sizes. Pure; knows no node.
 
 What makes no sense is left out or cut, never refused: a machine whose one engine reports nonsense keeps its others.
 """
