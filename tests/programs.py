@@ -22,6 +22,8 @@ import pytest
 
 CHECKOUT = Path(__file__).parents[1]
 HERD = "from app.cli import main; main()"
+SWIFT = {"OMP_WAIT_POLICY": "passive", "PYTHONDONTWRITEBYTECODE": ""}
+"""Engines that do not spin while they wait; programs that are compiled at their first start and not at each."""
 T = TypeVar("T")
 
 
@@ -61,7 +63,7 @@ class Program:
         with words.open("wb") as file:
             self.process = subprocess.Popen(
                 command, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=file, stderr=subprocess.STDOUT,
-                env={**os.environ, "OMP_WAIT_POLICY": "passive", **environment},
+                env={**os.environ, **SWIFT, **environment},
             )  # fmt: skip
 
     def __enter__(self) -> "Program":

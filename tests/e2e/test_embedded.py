@@ -21,7 +21,7 @@ def test_a_folder_with_a_model_file_is_an_engine(tmp_path: Path) -> None:
         node = fleet.start_node("cedar", "--models-dir", models)
         eventually(lambda: fleet.engine("cedar", "embedded").get("port"), within_s=60, what="the embedded engine")
         answer = ollama.Client(host=fleet.url, trust_env=False).chat(
-            MODEL, [{"role": "user", "content": "Count."}], options={"num_predict": 4}
+            MODEL, [{"role": "user", "content": "Tell me a story."}], options={"num_predict": 4, "temperature": 0}
         )
         assert (answer.eval_count, answer.done_reason) == (4, "length")
         port = fleet.engine("cedar", "embedded")["port"]
