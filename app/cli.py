@@ -5,6 +5,8 @@ and that beats the default. Every command lives behind a string or in ``_start``
 """
 
 import importlib
+import inspect
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
@@ -14,12 +16,14 @@ from typing import Annotated, Any
 from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter
 from cyclopts.config import Env, Toml
 
+from app.modalities import sections as modality_sections
 from app.settings.ranges import refusal
-from app.settings.resolve import Source
-from app.settings.schema import Heartbeat, History, Queue, Score, Server, Settings
+from app.settings.resolve import Source, sections
+from app.settings.schema import Settings
 from node.version import own_version
 
-DEFAULT = Settings()
+TITLES = {"heartbeat": "Nodes", "queue": "Requests", "score": "Scoring"}
+"""Headings in the help where the section's own name says less."""
 ANY_CASE = ("--log-level", "--console-log-level")
 
 
@@ -71,15 +75,10 @@ class Heard:
 
 
 def _run_command(heard: Heard) -> Any:
-    def run(
-        *,
-        config: Annotated[Path | None, _part("Server", 1, name="--config")] = None,
-        server: Annotated[Server, _part("Server", 1)] = DEFAULT.server,
-        heartbeat: Annotated[Heartbeat, _part("Nodes", 2)] = DEFAULT.heartbeat,
-        queue: Annotated[Queue, _part("Requests", 3)] = DEFAULT.queue,
-        score: Annotated[Score, _part("Scoring", 4)] = DEFAULT.score,
-        history: Annotated[History, _part("History", 5)] = DEFAULT.history,
-    ) -> None:
+    """`herd run`, with a flag for every setting: of the core, and of each modality that was found."""
+    default = Settings(modalities=modality_sections.found())
+
+    def run(*, config: Path | None = None, **told: Any) -> None:
         """Run the router.
 
         Parameters
@@ -87,11 +86,24 @@ def _run_command(heard: Heard) -> Any:
         config
             TOML file whose `[router]` table holds settings.
         """
-        settings = Settings(server=server, heartbeat=heartbeat, queue=queue, score=score, history=history)
+        modalities = {name: told.pop(name, values) for name, values in default.modalities.items()}
+        settings = Settings(**told, modalities=modalities)
         _refuse_out_of_range(settings, heard.sources)
         _start(settings, {name: source for name, source in heard.sources.items() if name != "config"})
 
+    flags = [_flag("config", Annotated[Path | None, _part("Server", 1, name="--config")], None)]
+    for order, (name, values) in enumerate(sections(default), 1):
+        flags.append(_flag(name, Annotated[type(values), _part(_title(name, type(values)), order)], values))
+    vars(run)["__signature__"] = inspect.Signature(flags)
     return run
+
+
+def _flag(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _title(name: str, section: type) -> str:
+    return TITLES.get(name) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", section.__name__).capitalize()
 
 
 def _part(title: str, order: int, *, name: str = "*") -> Parameter:
@@ -109,11 +121,10 @@ def _from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollectio
 
 
 def _refuse_out_of_range(settings: Settings, sources: Mapping[str, Source]) -> None:
-    for section in fields(settings):
-        values = getattr(settings, section.name)
+    for _, values in sections(settings):
         for setting in fields(values):
             value = getattr(values, setting.name)
-            if why := refusal(setting.name, value):
+            if why := refusal(setting, value):
                 flag, variable = "--" + setting.name.replace("_", "-"), "FLEET_" + setting.name.upper()
                 spelt = {"environment": variable, "file": f"[router] {setting.name}"}
                 told = spelt.get(sources.get(setting.name, ""), flag)

@@ -16,10 +16,13 @@ PAGE = ROOT / "docs" / "settings.md"
 
 def tables() -> dict[str, str]:
     """Each generated table by its marker's name."""
+    from app.modalities import sections as of_modalities
     from app.settings.describe import page_table
     from app.settings.resolve import sections
+    from app.settings.schema import Settings
 
-    found = {name: page_table(section) for name, section in sections()}
+    known = sections(Settings(modalities=of_modalities.found()))
+    found = {name: page_table(type(values)) for name, values in known}
     if util.find_spec("node.settings") is not None:
         classes = [kind for kind in vars(import_module("node.settings")).values() if is_dataclass(kind)]
         own = [kind for kind in classes if isinstance(kind, type) and kind.__module__ == "node.settings"]

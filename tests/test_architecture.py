@@ -94,6 +94,7 @@ LATE = {
     ("app.cli", "import_module"): "help must not load the server",
     ("node.cli", "import_module"): "help must not load the node",
     ("app.modalities.plugin", "import_module"): "modalities are found by folder",
+    ("app.modalities.sections", "import_module"): "their settings are found by folder",
     ("app.demo", "node.engines.gguf"): "only one of the demo's ways needs it",
     ("app.serve", "uvloop"): "not there on Windows",
     ("node.start", "uvloop"): "not there on Windows",

@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from app.errors import BodyInvalid, SettingLocked
-from app.settings.resolve import LOCKING, Resolved, SettingInvalid, Source, overlay, value_of, with_value
+from app.settings.resolve import LOCKING, Resolved, SettingInvalid, Source, merged, overlay, value_of, with_value
 from app.settings.schema import Settings
 from app.store.records import SettingRecord
 from app.store.store import Store
@@ -46,8 +46,12 @@ class Book:
             self._log.warning("settings.unusable", problem=problem)
 
     async def change(self, store: Store, section: str, key: str, value: Any, by: str) -> None:
-        """Store ``value`` (a JSON value) and put it in force. Raises ``SettingLocked`` and ``BodyInvalid``."""
+        """Store ``value`` (a JSON value) and put it in force. Raises ``SettingLocked`` and ``BodyInvalid``.
+
+        A setting that is a mapping is told its changes only: what ``value`` does not name stays, null removes.
+        """
         self._refuse_locked(key)
+        value = merged(self.settings, section, key, value)
         try:
             with_value(self.settings, section, key, value)
         except SettingInvalid as error:

@@ -2,7 +2,7 @@
 
 import ast
 import inspect
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -27,7 +27,7 @@ def knobs_of(section: type, *, prefix: str = "FLEET_") -> list[Knob]:
             name=known.name,
             flag="--" + known.name.replace("_", "-"),
             variable=prefix + known.name.upper(),
-            default=_written(known.default if known.default is not MISSING else None),
+            default=_written(_default(known)),
             meaning=meanings.get(known.name, ""),
         )
         for known in fields(section)
@@ -57,6 +57,12 @@ def _docstrings(section: type) -> dict[str, str]:
         ):
             found[before.target.id] = " ".join(after.value.value.split())
     return found
+
+
+def _default(known: Field[Any]) -> Any:
+    if known.default_factory is not MISSING:
+        return known.default_factory()
+    return known.default if known.default is not MISSING else None
 
 
 def _written(default: Any) -> str:

@@ -1,6 +1,8 @@
 """Which numbers a setting may hold. Pure; knows no source."""
 
 import math
+from collections.abc import Mapping
+from dataclasses import Field
 from typing import Any
 
 _ABOVE_ZERO = (0.001, math.inf)
@@ -27,16 +29,22 @@ RANGES: dict[str, tuple[float, float]] = {
     "trace_days": (0, 36500),
     "log_days": (0, 36500),
 }
-"""Least and most, both allowed. What a score is worth may be any finite number, others any finite one from zero on."""
+"""Least and most, both allowed. What a score is worth may be any finite number, others any finite one from zero on.
+
+A modality's setting says its own range in the field's metadata.
+"""
 
 
-def refusal(name: str, value: Any) -> str:
-    """Why setting ``name`` may not hold ``value``; empty: it may."""
+def refusal(known: Field[Any], value: Any) -> str:
+    """Why this setting may not hold ``value``; empty: it may."""
+    if isinstance(value, Mapping):
+        return next((f"{name}: {why}" for name, one in value.items() if (why := refusal(known, one))), "")
     if isinstance(value, bool) or not isinstance(value, int | float):
         return ""
     if not math.isfinite(value):
         return "must be a finite number"
-    least, most = RANGES.get(name, _ANY if name.startswith("score_") else _FROM_ZERO)
+    name = known.name
+    least, most = known.metadata.get("range") or RANGES.get(name, _ANY if name.startswith("score_") else _FROM_ZERO)
     if least <= value <= most:
         return ""
     return f"must be {least:g} or more" if math.isinf(most) else f"must be between {least:g} and {most:g}"

@@ -1,7 +1,7 @@
 """What is in force: default, then stored, then file, environment or flag, and who said so. Pure; knows no database."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
@@ -32,11 +32,12 @@ class Resolved:
         return self.sources.get(key, "default")
 
 
-def sections() -> Iterator[tuple[str, type]]:
-    """The core sections by name, in the order of the settings page."""
-    hints = get_type_hints(Settings)
-    for section in fields(Settings):
-        yield section.name, hints[section.name]
+def sections(settings: Settings) -> Iterator[tuple[str, Any]]:
+    """Every section by name: the core ones in the order of the settings page, then those of modalities."""
+    for section in fields(settings):
+        if section.name != "modalities":
+            yield section.name, getattr(settings, section.name)
+    yield from settings.modalities.items()
 
 
 def overlay(given: Settings, sources: Mapping[str, Source], stored: Iterable[SettingRecord]) -> Resolved:
@@ -45,7 +46,7 @@ def overlay(given: Settings, sources: Mapping[str, Source], stored: Iterable[Set
     A stored value that its setting may no longer hold is passed over, and said in ``problems``: an old database must
     never keep a router from starting. Sections that are not settings (the fleet's identity) are left alone.
     """
-    known = dict(sections())
+    known = dict(sections(given))
     settings, origin, problems = given, dict(sources), []
     for record in stored:
         if record.section not in known or origin.get(record.key) in LOCKING:
@@ -61,26 +62,41 @@ def overlay(given: Settings, sources: Mapping[str, Source], stored: Iterable[Set
 
 def with_value(settings: Settings, section: str, key: str, value: Any) -> Settings:
     """``settings`` with one value changed, converted from JSON to the field's type. Raises ``SettingInvalid``."""
-    kind = dict(sections()).get(section)
-    if kind is None or key not in {known.name for known in fields(kind)}:
+    values: Any = dict(sections(settings)).get(section)
+    known = None if values is None else _field(values, key)
+    if known is None:
         raise SettingInvalid(f"there is no setting {section}.{key}")
-    wanted = get_type_hints(kind)[key]
     try:
-        converted = msgspec.convert(value, wanted, dec_hook=_path)
+        converted = msgspec.convert(value, get_type_hints(type(values))[key], dec_hook=_path)
     except msgspec.ValidationError as error:
         raise SettingInvalid(str(error)) from error
-    if why := refusal(key, converted):
+    if why := refusal(known, converted):
         raise SettingInvalid(why)
-    changed = replace(getattr(settings, section), **{key: converted})
+    changed: Any = replace(values, **{key: converted})
+    if section in settings.modalities:
+        return replace(settings, modalities={**settings.modalities, section: changed})
     return replace(settings, **{section: changed})
+
+
+def merged(settings: Settings, section: str, key: str, value: Any) -> Any:
+    """What ``value`` makes of a setting: of a mapping that merges, its new entries beside the old; null removes one."""
+    values = dict(sections(settings)).get(section)
+    known = None if values is None else _field(values, key)
+    if known is None or not known.metadata.get("merges") or not isinstance(value, Mapping):
+        return value
+    return {name: told for name, told in {**getattr(values, key), **value}.items() if told is not None}
 
 
 def value_of(settings: Settings, key: str) -> Any:
     """The value of a setting, whichever section holds it. Raises ``SettingInvalid``."""
-    for name, kind in sections():
-        if key in {known.name for known in fields(kind)}:
-            return getattr(getattr(settings, name), key)
+    for _, values in sections(settings):
+        if _field(values, key) is not None:
+            return getattr(values, key)
     raise SettingInvalid(f"there is no setting {key}")
+
+
+def _field(values: Any, key: str) -> Field[Any] | None:
+    return next((known for known in fields(values) if known.name == key), None)
 
 
 def _path(kind: type, value: Any) -> Any:

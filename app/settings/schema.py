@@ -1,12 +1,13 @@
-"""The core sections of settings as frozen dataclasses: names, defaults, meanings. Knows no file and no command line.
+"""The core sections of settings as frozen dataclasses: names, defaults, meanings. Knows no file and no modality.
 
 Each field is a flag of ``herd run``, an environment variable ``FLEET_<NAME>`` and a ``[router]`` key of the TOML file.
 The docstring under a field is its help text and its line in ``docs/settings.md``.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 Join = Literal["window", "approve", "open"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -128,13 +129,14 @@ class History:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """All core sections, as they are in force."""
+    """All sections, as they are in force. ``modalities`` holds those that modalities bring, by the modality's name."""
 
     server: Server = field(default_factory=Server)
     heartbeat: Heartbeat = field(default_factory=Heartbeat)
     queue: Queue = field(default_factory=Queue)
     score: Score = field(default_factory=Score)
     history: History = field(default_factory=History)
+    modalities: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def data_dir(self) -> Path:

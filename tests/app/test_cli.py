@@ -11,10 +11,12 @@ import pytest
 from cyclopts import CycloptsError
 
 from app import cli
+from app.modalities.sections import found
 from app.settings.describe import knobs_of
 from app.settings.resolve import sections, value_of
 from app.settings.schema import Settings
 
+DEFAULT = Settings(modalities=found())
 HEAVY = ("litestar", "sqlalchemy", "uvicorn", "httpx", "advanced_alchemy", "structlog", "zeroconf")
 
 
@@ -51,7 +53,7 @@ def test_a_bare_herd_is_herd_run(started: Started, command: list[str]) -> None:
 
 def test_without_a_word_all_is_default(started: Started) -> None:
     herd()
-    assert (started.settings, started.sources) == ([Settings()], {})
+    assert (started.settings, started.sources) == ([DEFAULT], {})
 
 
 def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(
@@ -83,15 +85,19 @@ def test_one_run_leaves_nothing_behind_for_the_next(started: Started) -> None:
 
 
 def test_every_setting_is_a_flag_and_a_variable(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
-    for _, section in sections():
-        for known, knob in zip(fields(section), knobs_of(section), strict=True):
-            value = {"join": "open", "log_level": "ERROR", "console_log_level": "ERROR", "mdns": "false"}.get(
-                known.name, "7"
-            )
+    words = {
+        "join": "open", "log_level": "ERROR", "console_log_level": "ERROR", "mdns": "false", "vram_fallback": "false",
+        "context_protection": "warn", "keep_alive": "hold", "dynamic_num_ctx": "true",
+        "num_ctx_auto_calculate": "true", "num_ctx_overrides": '{"m:1.5b": 7}',
+    }  # fmt: skip
+    for _, values in sections(DEFAULT):
+        for known, knob in zip(fields(values), knobs_of(type(values)), strict=True):
+            value = words.get(known.name, "7")
             with monkeypatch.context() as patch:
                 patch.setenv(knob.variable, value)
                 herd()
-            assert str(value_of(started.settings[-1], known.name)).lower().removesuffix(".0") == value.lower()
+            told = str(value_of(started.settings[-1], known.name)).replace("'", '"')
+            assert told.lower().removesuffix(".0") == value.lower()
             herd(f"{knob.flag}={value}")
             assert value_of(started.settings[-1], known.name) == value_of(started.settings[-2], known.name)
 
@@ -156,8 +162,8 @@ def test_help_loads_nothing_heavy_and_shows_every_flag() -> None:
     wide = {**os.environ, "COLUMNS": "200"}
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=wide).stdout
     assert shown.rstrip().endswith("HEAVY []")
-    for _, section in sections():
-        for knob in knobs_of(section):
+    for _, values in sections(DEFAULT):
+        for knob in knobs_of(type(values)):
             assert knob.flag in shown
 
 

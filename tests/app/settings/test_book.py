@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import BodyInvalid, SettingLocked
+from app.modalities.sections import found
 from app.settings.book import Book
 from app.settings.schema import Queue, Settings
 from app.store.database import migrate
@@ -45,6 +46,16 @@ async def test_what_is_set_outside_cannot_be_changed_within(store: Store, source
         await book.reset(store, "queue", "hold_timeout", by="anna")
     assert (book.settings.queue.hold_timeout, book.source("hold_timeout")) == (5, source)
     assert [record.value for record in await store.settings()] == [9]
+
+
+async def test_posting_one_entry_of_a_mapping_keeps_the_others_and_null_removes_one(store: Store) -> None:
+    book = Book(Settings(modalities=found()), {})
+    await book.change(store, "llm", "num_ctx_overrides", {"a:1": 4096, "b:1": 8192}, by="anna")
+    await book.change(store, "llm", "num_ctx_overrides", {"c:1": 16384, "a:1": None}, by="anna")
+    after = Book(Settings(modalities=found()), {})
+    await after.load(store)
+    assert after.settings.modalities["llm"].num_ctx_overrides == {"b:1": 8192, "c:1": 16384}
+    assert book.settings == after.settings
 
 
 async def test_a_bad_value_changes_nothing(store: Store) -> None:

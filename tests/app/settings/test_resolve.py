@@ -8,16 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.modalities.sections import found
 from app.settings.ranges import RANGES, refusal
 from app.settings.resolve import LOCKING, SettingInvalid, overlay, sections, value_of, with_value
 from app.settings.schema import Server, Settings
 from app.store.records import SettingRecord
 
-DEFAULT = Settings()
+DEFAULT = Settings(modalities=found())
 NUMBERS = [
     (section, known.name)
-    for section, kind in sections()
-    for known in fields(kind)
+    for section, values in sections(DEFAULT)
+    for known in fields(values)
     if isinstance(known.default, int | float) and not isinstance(known.default, bool)
 ]
 
@@ -27,13 +28,14 @@ def stored(section: str, key: str, value: Any) -> SettingRecord:
 
 
 def test_no_two_sections_have_a_setting_of_one_name() -> None:
-    names = [known.name for _, kind in sections() for known in fields(kind)]
+    names = [known.name for _, values in sections(DEFAULT) for known in fields(values)]
     assert len(names) == len(set(names))
 
 
 def test_every_default_is_in_its_range_and_every_range_belongs_to_a_setting() -> None:
-    for section, key in NUMBERS:
-        assert refusal(key, getattr(getattr(DEFAULT, section), key)) == ""
+    for _, values in sections(DEFAULT):
+        for known in fields(values):
+            assert refusal(known, getattr(values, known.name)) == ""
     assert set(RANGES) <= {key for _, key in NUMBERS}
 
 
@@ -88,6 +90,11 @@ def test_what_is_no_setting_is_left_alone_without_complaint() -> None:
         ("queue", "hold_timeout", -1),
         ("queue", "hold_timeout", math.inf),
         ("heartbeat", "heartbeat_interval", 0),
+        ("llm", "thinking_overhead", 0.5),
+        ("llm", "context_protection", "sometimes"),
+        ("llm", "num_ctx_overrides", {"m:1": 0}),
+        ("llm", "num_ctx_overrides", {"m:1": "many"}),
+        ("modalities", "llm", {}),
     ],
 )
 def test_a_value_that_a_setting_may_not_hold_is_refused(section: str, key: str, value: Any) -> None:

@@ -4,8 +4,10 @@ import re
 
 from docs_settings import PAGE, current, tables
 
+from app.modalities.sections import found
 from app.settings.describe import knobs_of
 from app.settings.resolve import sections
+from app.settings.schema import Settings
 
 
 def test_the_page_is_current() -> None:
@@ -27,7 +29,7 @@ def test_no_setting_that_exists_is_said_to_have_no_effect() -> None:
 
 
 def test_every_setting_has_a_meaning() -> None:
-    for _, section in sections():
-        for knob in knobs_of(section):
+    for _, values in sections(Settings(modalities=found())):
+        for knob in knobs_of(type(values)):
             assert knob.meaning.endswith("."), knob.name
             assert f"| `{knob.flag}` | `{knob.variable}` |" in PAGE.read_text("utf-8")
