@@ -39,6 +39,8 @@ from app.modalities.http import Entrance
 from app.modalities.plugin import discover
 from app.scoring.chain import Chain
 from app.scoring.policy import tune
+from app.settings.book import Book
+from app.settings.resolve import Source
 from app.settings.schema import Settings
 from app.settings.weights import knobs
 from app.store import queries
@@ -69,8 +71,20 @@ class Router:
     facts: Facts
 
 
-async def create_router(settings: Settings, store: Store, key: AdminKey, addresses: Callable[[], list[str]]) -> Router:
-    """Join the rooms. The database is migrated and open; nothing runs before the application's lifespan begins."""
+async def create_router(
+    settings: Settings,
+    store: Store,
+    key: AdminKey,
+    addresses: Callable[[], list[str]],
+    sources: Mapping[str, Source] | None = None,
+) -> Router:
+    """Join the rooms. The database is migrated and open; nothing runs before the application's lifespan begins.
+
+    ``sources`` says which hand set what: what was set outside cannot be changed within.
+    """
+    book = Book(settings, sources or {})
+    await book.load(store)
+    settings = book.settings
     modalities = discover()
     fleet_id, first_start = await _identity(store)
     facts = Facts(fleet_id=fleet_id, version=own_version())
@@ -124,8 +138,10 @@ async def create_router(settings: Settings, store: Store, key: AdminKey, address
     things: dict[str, Any] = {
         "dispatcher": dispatcher, "court": court, "intake": intake, "inventory": Inventory(registry, nodes),
         "store": store, "facts": facts,
-        "entrance": Entrance(dispatcher, body_max=settings.server.body_max_bytes), "admin_key": key,
-        "take_snapshot": take_snapshot,
+        "admin_key": key, "take_snapshot": take_snapshot,
+        "entrance": Entrance(
+            dispatcher, body_max=settings.server.body_max_bytes, sections=lambda: book.settings.modalities
+        ),
     }  # fmt: skip
     app = Litestar(
         route_handlers=[

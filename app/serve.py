@@ -20,6 +20,7 @@ from app.banner import banner
 from app.main import Router, create_router
 from app.reception import LOGGER as RECEPTION
 from app.reception import Reception
+from app.settings.resolve import Source
 from app.settings.schema import Settings
 from app.store.store import Store
 from node.machine.addresses import lan_addresses
@@ -75,9 +76,8 @@ class HerdServer(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def serve(settings: Settings, sources: Mapping[str, str] | None = None) -> None:
+def serve(settings: Settings, sources: Mapping[str, Source] | None = None) -> None:
     """Run the router in the foreground; database and log are ready. Exits with a sentence when it cannot listen."""
-    del sources  # which hand set what: shown by the settings page
     try:
         listener = listen(settings.server.host, settings.server.port)
     except PortTaken as taken:
@@ -85,13 +85,13 @@ def serve(settings: Settings, sources: Mapping[str, str] | None = None) -> None:
     port = listener.getsockname()[1]
     settings = replace(settings, server=replace(settings.server, port=port))
     token = admin_token(settings.data_dir)
-    run_loop(_serve(settings, listener, token))
+    run_loop(_serve(settings, sources or {}, listener, token))
 
 
-async def _serve(settings: Settings, listener: socket.socket, token: str) -> None:
+async def _serve(settings: Settings, sources: Mapping[str, Source], listener: socket.socket, token: str) -> None:
     """Raises ``SystemExit`` with a sentence when the router broke."""
     store = await Store.open(settings.data_dir)
-    router = await create_router(settings, store, AdminKey(token), lan_addresses)
+    router = await create_router(settings, store, AdminKey(token), lan_addresses, sources)
     logging.getLogger(RECEPTION).setLevel(logging.ERROR)
     config = uvicorn.Config(
         router.app,

@@ -20,6 +20,8 @@ import uvicorn
 
 from app.api.trust import AdminKey
 from app.main import Router, create_router
+from app.modalities.llm.settings import LanguageModels
+from app.modalities.sections import found
 from app.reception import Reception
 from app.serve import listen
 from app.settings.schema import Heartbeat as HeartbeatSettings
@@ -121,8 +123,8 @@ def empty_database() -> bytes:
 
 @asynccontextmanager
 async def running_router(
-    *, server: dict[str, Any] | None = None, heartbeat: dict[str, Any] | None = None, data_dir: Path | None = None,
-    **queue: Any,
+    *, server: dict[str, Any] | None = None, heartbeat: dict[str, Any] | None = None,
+    llm: dict[str, Any] | None = None, data_dir: Path | None = None, **queue: Any,
 ) -> AsyncIterator[RunningRouter]:  # fmt: skip
     """A router with these settings; its data folder is new unless given."""
     with TemporaryDirectory() as folder:
@@ -134,6 +136,7 @@ async def running_router(
             heartbeat=replace(HeartbeatSettings(), **(heartbeat or {})),
             queue=replace(Queue(reap_interval=0.1), **queue),
             score=Score(),
+            modalities={**found(), "llm": LanguageModels(**(llm or {}))},
         )
         store = await Store.open(home)
         router = await create_router(settings, store, AdminKey(ADMIN), list)

@@ -43,6 +43,7 @@ candidates = st.builds(
     operations=st.sampled_from([("chat",), ("embed",)]),
     machine=machines,
     capacity=st.none() | capacities,
+    category=st.sampled_from(["", "general", "coding"]),
     size_bytes=maybe_sizes,
     usable_bytes=maybe_sizes,
     evictable_bytes=st.just(0) | sizes,

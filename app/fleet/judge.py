@@ -1,6 +1,6 @@
 """Gathers the facts about a demand and asks the policy: what is known in, a verdict out. Pure; knows no HTTP."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from app.catalog import Catalog
 from app.fleet.breaker import Breaker
@@ -57,22 +57,26 @@ class Court:
     def judge(self, demand: Demand, now: float) -> Verdict:
         """What would become of this demand now, were it to arrive behind all who wait."""
         self.now = now
-        counts = self._everybody()
-        by_model = {name: self._candidates(self._registry.holdings(model_key(name)), counts) for name in demand.models}
-        return choose(self._chains[demand.modality], demand, by_model)
+        return self._choose(demand, self._everybody(), ())
 
     def candidates(self, model: str) -> list[Candidate]:
         return self._candidates(self._registry.holdings(model_key(model)), self._everybody())
 
     def _judge_ticket(self, ticket: Ticket, counts: Counts) -> Verdict:
-        demand, excluded = ticket.job.demand, ticket.excluded
-        by_model: dict[str, Sequence[Candidate]] = {}
-        for name in demand.models:
-            holdings = self._registry.holdings(model_key(name))
-            if excluded:
-                holdings = tuple(holding for holding in holdings if holding.node.node_id not in excluded)
-            by_model[name] = self._candidates(holdings, counts)
-        return choose(self._chains[demand.modality], demand, by_model)
+        return self._choose(ticket.job.demand, counts, ticket.excluded)
+
+    def _choose(self, demand: Demand, counts: Counts, excluded: Collection[str]) -> Verdict:
+        """``excluded`` nodes are left out: they failed this job already."""
+
+        def judged(holdings: Iterable[Holding]) -> list[Candidate]:
+            return self._candidates([one for one in holdings if one.node.node_id not in excluded], counts)
+
+        def substitutes() -> list[Candidate]:
+            category = self._category(model_key(demand.models[0]))
+            return judged(one for one in self._registry.loaded() if self._category(one.key) == category)
+
+        by_model = {name: judged(self._registry.holdings(model_key(name))) for name in demand.models}
+        return choose(self._chains[demand.modality], demand, by_model, substitutes)
 
     def _everybody(self) -> Counts:
         queue = self.queue

@@ -22,6 +22,9 @@ JUDGED = 24
 PASS = 96
 """Tickets of all kinds judged without a grant in one pass; the next pass over all begins where this one ended."""
 
+FITS_ALWAYS = 2048
+"""Tokens of a prompt that no context is too small for: longer ones may have other candidates each."""
+
 K = TypeVar("K")
 Kind = tuple[object, ...]
 Key = tuple[str, str, str]
@@ -50,8 +53,8 @@ class Counts:
 class Ticket:
     """A job waiting in the queue. ``planned`` is the candidate it waits for, ``excluded`` the nodes that failed it.
 
-    ``held_since`` is set while nobody may serve it. ``failure`` is what became of its last attempt. Tickets of one
-    ``kind`` have the same candidates.
+    ``keys`` are the models whose changes concern it. ``held_since`` is set while nobody may serve it. ``failure`` is
+    what became of its last attempt. Tickets of one ``kind`` have the same candidates.
     """
 
     id: int
@@ -68,7 +71,9 @@ class Ticket:
 
     def __post_init__(self) -> None:
         demand = self.job.demand
-        self.kind = (self.keys, demand.modality, demand.operation, demand.needs, self.excluded)
+        length = demand.prompt_tokens if demand.prompt_tokens > FITS_ALWAYS else 0
+        facts = (demand.modality, demand.operation, demand.needs, demand.substitutes, length)
+        self.kind = (self.keys, *facts, self.excluded)
 
     def exclude(self, node_id: str, failure: HerdError) -> None:
         """The node failed this job, or cannot be asked such a thing: it is not tried again."""
@@ -263,6 +268,10 @@ class Queue:
             planned = None
             if ticket.held_since is None and isinstance(verdict, Held | Absent):
                 ticket.held_since = now
+        if planned is not None and planned[2] not in ticket.keys:  # a substitute: its slot is waited for like any
+            ticket.keys = (*ticket.keys, planned[2])
+            if waits:
+                self._waiting[planned[2]] = _in_order(self._waiting.get(planned[2], {}), ticket)
         if waits and planned != ticket.planned:
             if ticket.planned is not None:
                 self._counts.unplan(ticket.planned)

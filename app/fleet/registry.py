@@ -70,6 +70,7 @@ class Registry:
         self._nodes: dict[str, Node] = {}
         self._by_node: dict[str, dict[str, list[Holding]]] = {}
         self._by_model: dict[str, tuple[Holding, ...]] = {}
+        self._loaded: dict[str, tuple[Holding, ...]] = {}
         self._resident: dict[str, int] = {}
         self._gone: set[tuple[str, str, str]] = set()
 
@@ -82,6 +83,11 @@ class Registry:
     def holdings(self, key: str) -> tuple[Holding, ...]:
         """Everybody who has the model, offline nodes and engines that are down included."""
         return self._by_model.get(key, ())
+
+    def loaded(self) -> Iterator[Holding]:
+        """Every model that is in memory somewhere."""
+        for holdings in self._loaded.values():
+            yield from holdings
 
     def all_holdings(self) -> Iterator[Holding]:
         for holdings in self._by_model.values():
@@ -201,8 +207,10 @@ class Registry:
         touched = self._by_node.get(node_id, {}).keys() | held.keys()
         if node is None:
             self._by_node.pop(node_id, None)
+            self._loaded.pop(node_id, None)
         else:
             self._by_node[node_id] = held
+            self._loaded[node_id] = tuple(one for line in held.values() for one in line if one.model.loaded)
         for key in touched:
             line = tuple(holding for by_key in self._by_node.values() for holding in by_key.get(key, ()))
             if line:

@@ -6,7 +6,7 @@ does: while the job waits for a slot, while the model loads, before the first by
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 from urllib.parse import quote
@@ -98,12 +98,19 @@ class Corridor(ASGIResponse):
 
 
 class Entrance:
-    """What every inference door needs, as one dependency: a handler with one is resolved without a task group."""
+    """What every inference door needs, as one dependency: a handler with one is resolved without a task group.
 
-    def __init__(self, dispatcher: Dispatcher, *, body_max: int) -> None:
+    ``sections`` gives the settings of each modality as they are in force now.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, *, body_max: int, sections: Callable[[], Mapping[str, Any]]) -> None:
         self._dispatcher = dispatcher
         self._body_max = body_max
+        self._sections = sections
         self._random = Random()  # noqa: S311 - names requests and guards nothing; the system's would cost a call each
+
+    def settings(self, modality: str) -> Any:
+        return self._sections()[modality]
 
     def request_id(self) -> str:
         return f"{self._random.getrandbits(64):016x}"
@@ -154,6 +161,8 @@ def headers(reply: Reply, length: int | None = None) -> list[tuple[bytes, bytes]
         lines.append((b"content-length", str(length).encode()))
     else:
         lines.append((b"cache-control", b"no-cache"))
+    lines.append((b"x-fleet-requested-model", header_value(reply.job.demand.models[0])))
+    lines.append((b"x-fleet-served-model", header_value(route.model.name)))
     if reply.retries:
         lines.append((b"x-fleet-retries", str(reply.retries).encode()))
     if route.how != "asked":

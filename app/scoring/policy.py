@@ -3,7 +3,7 @@
 import math
 import tomllib
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar, Union
+from typing import Annotated, Any, Literal, TypeVar, Union
 
 import msgspec
 
@@ -19,10 +19,16 @@ class PolicyInvalid(ValueError):
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """Filters refuse, scorers give points, the picker puts in order; all from top to bottom."""
+    """Filters refuse, scorers give points, the picker puts in order; all from top to bottom.
+
+    ``hot_first``: of the models that a request names, one that is loaded goes before an earlier one that is not.
+    ``substitute_size``: a model that stands in for another is at least this share as large; 0: of any size.
+    """
 
     name: str
     about: str = ""
+    hot_first: bool = True
+    substitute_size: float = 0.8
     picker: Picker = Highest()
     filter: tuple[Filter, ...] = ()
     score: tuple[Scorer, ...] = ()
@@ -61,7 +67,10 @@ def build(document: Mapping[str, Any], *, extra: tuple[type[Scorer], ...] = ()) 
     picker = (
         next(kind() for kind in PICKERS if _tag(kind) == read.picker) if isinstance(read.picker, str) else read.picker
     )
-    return Policy(name=read.name, about=read.about, picker=picker, filter=read.filter, score=read.score)
+    return Policy(
+        name=read.name, about=read.about, hot_first=read.hot_first, substitute_size=read.substitute_size,
+        picker=picker, filter=read.filter, score=read.score,
+    )  # fmt: skip
 
 
 def tune(policy: Policy, knobs: Mapping[str, float]) -> Policy:
@@ -111,6 +120,8 @@ def _document_type(extra: tuple[type[Scorer], ...]) -> Any:
         [
             ("name", str),
             ("about", str, ""),
+            ("hot_first", bool, True),
+            ("substitute_size", Annotated[float, msgspec.Meta(ge=0)], 0.8),
             ("picker", Union[(Literal[names], *PICKERS)], "highest"),
             ("filter", tuple[filters, ...], ()),
             ("score", tuple[scorers, ...], ()),

@@ -24,7 +24,6 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     modality: str
     operation: str
     models: tuple[str, ...]
-    category: str = ""
     prompt_tokens: int = 0
     context_needed: int = 0
     needs: tuple[str, ...] = ()
@@ -110,6 +109,10 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     last_granted: int = 0
     rest: Rest | None = None
     outlook: Outlook = Outlook()
+
+    def ready_for(self, demand: Demand) -> bool:
+        """Whether the answer can begin without loading anything first."""
+        return self.model.loaded
 
 
 class Scored(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from app.modalities.llm import body as bodies
 from app.modalities.llm import context, tags, translate_request
 from app.modalities.llm.body import Fields, View
 from app.modalities.llm.dialects import ollama, openai
+from app.modalities.llm.settings import LanguageModels
 from app.modalities.llm.translate_answer import LoadMeter, Shape, StreamTranslator, WholeTranslator
 from app.scoring.types import Demand
 from node.wire import model_key
@@ -25,8 +26,9 @@ _READERS: dict[str, msgspec.json.Decoder[View]] = {
     "/v1/chat/completions": msgspec.json.Decoder(bodies.OpenAIChat),
     "/v1/completions": msgspec.json.Decoder(bodies.OpenAICompletion),
 }
-_OURS = ("metadata", "fallback_models", "user")
+_OURS = ("metadata", "fallback_models", "fallback", "user")
 """Keys for the router's eyes only."""
+DEFAULT = LanguageModels()
 _FOREVER = msgspec.Raw(b"-1")
 _USAGE = msgspec.Raw(b'{"include_usage":true}')
 _encode = msgspec.json.Encoder().encode
@@ -42,12 +44,13 @@ def job(
     client: str = "",
     user_agent: str = "",
     tag_header: str = "",
-    category: Callable[[str], str] = lambda _: "",
+    may_substitute: bool = True,
+    settings: LanguageModels = DEFAULT,
 ) -> Job:
     """The job that a request body asks for. Raises a ``RequestError`` and nothing else.
 
     ``clock`` gives epoch seconds and ``timer`` monotonic ones; both are read only where an answer must be translated.
-    ``category`` says what a model is good at.
+    ``may_substitute``: the request's head does not forbid that another model stands in.
     """
     fields = bodies.fields_of(body)
     view = bodies.read(_READERS[endpoint], body)
@@ -66,10 +69,10 @@ def job(
             modality="llm",
             operation="chat" if endpoint in ("/api/chat", "/v1/chat/completions") else "generate",
             models=names,
-            category=category(names[0]),
             prompt_tokens=prompt,
             context_needed=context.context_needed(prompt, output),
             needs=_needs(view),
+            substitutes=settings.vram_fallback and may_substitute and view.fallback is not False and not view.bound,
         ),
         prepare=request.prepare,
         error_body=partial(error_body, endpoint),
@@ -138,7 +141,8 @@ class Request:
         out = translate_request.outgoing(asked, self.fields, chat=chat, model=route.model.name, stream=self.stream)
         shape = Shape(model=named, chat=chat, clock=self.clock, prefill=out.prefill)
         meter = StreamTranslator(shape, self.timer) if self.stream else WholeTranslator(shape, self.timer)
-        return Call(path=out.path, body=out.body, meter=meter, stream=self.stream, notes=out.notes)
+        told = (*out.notes, "model.substituted") if route.how == "substitute" else out.notes
+        return Call(path=out.path, body=out.body, meter=meter, stream=self.stream, notes=told)
 
     def _as_it_is(self, route: Route) -> Call:
         """The body with nothing changed but what must be; the very same bytes if nothing must."""
@@ -148,7 +152,7 @@ class Request:
         name = route.model.name
         if _renamed(route, self.view.model or ""):
             changes["model"] = msgspec.Raw(_encode(name))
-            notes.append("model.renamed")
+            notes.append("model.substituted" if route.how == "substitute" else "model.renamed")
         if self.native:
             if route.engine_kind == "ollama" and "keep_alive" not in self.fields:
                 changes["keep_alive"] = _FOREVER

@@ -9,6 +9,7 @@ import msgspec
 
 from app.errors import BodyInvalid, ModelMissing
 from app.modalities.llm import context
+from node.wire import model_key
 
 Fields = dict[str, msgspec.Raw]
 T = TypeVar("T")
@@ -58,6 +59,7 @@ class View(msgspec.Struct):
     model: str | None = None
     stream: bool | None = None
     fallback_models: list[str] | None = None
+    fallback: bool | None = None
     tools: list[msgspec.Raw] | None = None
 
     @property
@@ -67,6 +69,11 @@ class View(msgspec.Struct):
 
     @property
     def pictured(self) -> bool:
+        return False
+
+    @property
+    def bound(self) -> bool:
+        """Whether the request makes sense to the model it names only."""
         return False
 
     def measure(self) -> tuple[int, int]:
@@ -102,6 +109,10 @@ class OllamaChat(ChatView):
     options: Options | None = None
 
     @property
+    def bound(self) -> bool:
+        return not self.messages  # load this very model, or let it go
+
+    @property
     def output(self) -> Output:
         return self.options.num_predict if self.options else None
 
@@ -111,7 +122,15 @@ class OllamaGenerate(View):
     system: str | None = None
     suffix: str | None = None
     images: list[msgspec.Raw] | None = None
+    raw: bool | None = None
+    template: str | None = None
+    context: msgspec.Raw = NOTHING
     options: Options | None = None
+
+    @property
+    def bound(self) -> bool:
+        """A prompt in a model's own template or tokens, a gap to fill in, or only the model to load."""
+        return bool(self.raw or self.template or self.suffix or given(self.context) or not self.prompt)
 
     @property
     def output(self) -> Output:
@@ -144,6 +163,10 @@ class OpenAICompletion(View):
     @property
     def output(self) -> Output:
         return self.max_tokens
+
+    @property
+    def bound(self) -> bool:
+        return True  # a prompt that no template is put around
 
     def measure(self) -> tuple[int, int]:
         prompts = [self.prompt] if isinstance(self.prompt, str) else self.prompt or []
@@ -193,7 +216,10 @@ def names_of(view: View) -> tuple[str, ...]:
         raise BodyInvalid(f'the field "fallback_models" has more than {FALLBACKS_MOST} names')
     for name in view.fallback_models:
         _judge_name("fallback_models", name)
-    return tuple(dict.fromkeys((view.model, *view.fallback_models)))
+    names: dict[str, str] = {}
+    for name in (view.model, *view.fallback_models):
+        names.setdefault(model_key(name), name)
+    return tuple(names.values())
 
 
 def judge_numbers(view: View) -> int | None:

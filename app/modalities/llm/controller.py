@@ -13,6 +13,9 @@ from app.dialects import error_body
 from app.fleet.job import Job
 from app.modalities.http import Corridor, Entrance
 from app.modalities.llm import adapter
+from app.modalities.llm.settings import LanguageModels
+
+YES = (b"true", b"1", b"yes")
 
 
 class Chat(Controller):
@@ -27,11 +30,11 @@ class Chat(Controller):
         entrance: NamedDependency[Entrance],
     ) -> Corridor:
         endpoint = request.scope["path"]
-        read = _reader(request.scope, endpoint, entrance.request_id())
+        read = _reader(request.scope, endpoint, entrance.request_id(), entrance.settings("llm"))
         return entrance.corridor(read, partial(error_body, endpoint))
 
 
-def _reader(scope: HTTPScope, endpoint: str, request_id: str) -> Callable[[bytes], Job]:
+def _reader(scope: HTTPScope, endpoint: str, request_id: str, settings: LanguageModels) -> Callable[[bytes], Job]:
     """What makes a job of the body, with what the request's head says about the client."""
     client = scope.get("client")
 
@@ -44,6 +47,8 @@ def _reader(scope: HTTPScope, endpoint: str, request_id: str) -> Callable[[bytes
             client=client[0] if client else "",
             user_agent=heads.get(b"user-agent", b"")[:200].decode("latin-1"),
             tag_header=heads.get(b"x-herd-tags", b"").decode("latin-1"),
+            may_substitute=heads.get(b"x-fleet-no-fallback", b"").strip().lower() not in YES,
+            settings=settings,
             clock=time.time,
             timer=time.monotonic,
         )

@@ -18,7 +18,7 @@ from app.modalities.llm.body import Fields
 _KNOWN = frozenset(
     ("model", "messages", "prompt", "system", "suffix", "template", "context", "stream", "raw", "format", "keep_alive",
      "images", "options", "think", "tools", "logprobs", "top_logprobs", "truncate", "shift", "metadata",
-     "fallback_models", "user", "_debug_render_only")
+     "fallback_models", "fallback", "user", "_debug_render_only")
 )  # fmt: skip
 _UNHEARD = ("keep_alive", "template", "context", "truncate", "shift")
 """Fields of Ollama's that an engine of the OpenAI dialect has no word for; dropping one is noted."""

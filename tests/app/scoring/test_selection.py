@@ -1,5 +1,6 @@
 """The choice among models, branch by branch of its tree. Knows no queue."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,11 @@ ASKED, BACKUP, LAST, OTHER = "llama3.3:70b", "qwen3:32b", "qwen3:8b", "gemma3:27
 
 
 def on(node_id: str, name: str, **more: Any) -> Candidate:
-    return candidate(node_id, name, category="general", **more)
+    return candidate(node_id, name, **{"category": "general", "gb": 40, **more})
+
+
+def others(*candidates: Candidate) -> Callable[[], list[Candidate]]:
+    return lambda: list(candidates)
 
 
 def test_1_a_loaded_candidate_of_the_asked_model_serves() -> None:
@@ -31,23 +36,23 @@ def test_1_a_loaded_candidate_of_the_asked_model_serves() -> None:
 
 
 def test_2_a_loaded_model_of_the_same_category_stands_in_for_a_cold_one() -> None:
-    wanting = demand(ASKED, category="general", substitutes=True)
-    verdict = choose(CHAIN, wanting, {ASKED: [on("a", ASKED)]}, [on("b", OTHER, loaded=True)])
+    wanting = demand(ASKED, substitutes=True)
+    verdict = choose(CHAIN, wanting, {ASKED: [on("a", ASKED)]}, others(on("b", OTHER, loaded=True)))
     assert isinstance(verdict, Placed)
     assert (verdict.how, verdict.model) == ("substitute", OTHER)
 
 
 def test_2_no_substitute_while_the_asked_model_is_loaded_somewhere() -> None:
-    wanting = demand(ASKED, category="general", substitutes=True)
+    wanting = demand(ASKED, substitutes=True)
     asked = {ASKED: [on("a", ASKED, loaded=True, waiting=30, p75_s=100.0)]}
-    verdict = choose(CHAIN, wanting, asked, [on("b", OTHER, loaded=True)])
+    verdict = choose(CHAIN, wanting, asked, others(on("b", OTHER, loaded=True)))
     assert isinstance(verdict, Placed)
     assert verdict.how == "asked"
 
 
 def stands_in(substitute: Candidate, **wanting: Any) -> bool:
-    facts = {"category": "general", "substitutes": True, **wanting}
-    verdict = choose(CHAIN, demand(ASKED, **facts), {ASKED: [on("a", ASKED, capabilities=("vision",))]}, [substitute])
+    asked = {ASKED: [on("a", ASKED, capabilities=("vision",))]}
+    verdict = choose(CHAIN, demand(ASKED, **{"substitutes": True, **wanting}), asked, others(substitute))
     assert isinstance(verdict, Placed)
     return verdict.how == "substitute"
 
@@ -57,7 +62,6 @@ def test_2_a_substitute_must_be_allowed_loaded_of_the_category_and_able() -> Non
     assert stands_in(fit)
     assert stands_in(fit, needs=("vision",), context_needed=8192)
     assert not stands_in(fit, substitutes=False)
-    assert not stands_in(fit, category="")
     assert not stands_in(fit, context_needed=8193)
     assert not stands_in(fit, prompt_tokens=9000)
     assert not stands_in(replace(fit, category="coding"))
@@ -71,24 +75,59 @@ def test_2_a_model_that_the_client_named_is_no_substitute() -> None:
     assert not stands_in(on("b", "Llama3.3:70B", loaded=True))
 
 
+def test_2_a_substitute_is_about_as_large_as_the_model_that_was_asked_for() -> None:
+    assert stands_in(on("b", OTHER, loaded=True, gb=32))
+    assert not stands_in(on("b", OTHER, loaded=True, gb=31))
+    assert not stands_in(on("b", OTHER, loaded=True, gb=None))
+    any_size = Chain(replace(CHAIN.policy, substitute_size=0))
+    verdict = choose(
+        any_size, demand(ASKED, substitutes=True), {ASKED: [on("a", ASKED)]}, others(on("b", OTHER, loaded=True, gb=1))
+    )
+    assert isinstance(verdict, Placed)
+    assert verdict.how == "substitute"
+
+
+def test_2_the_weights_count_and_not_what_a_large_context_adds_to_them() -> None:
+    roomy = on("b", OTHER, loaded=True, gb=60)
+    assert not stands_in(replace(roomy, model=replace(roomy.model, size_bytes=2 * 1024**3)))
+
+
 def test_3_without_a_substitute_the_asked_model_is_loaded() -> None:
-    verdict = choose(CHAIN, demand(ASKED, category="general", substitutes=True), {ASKED: [on("a", ASKED)]}, [])
+    verdict = choose(CHAIN, demand(ASKED, substitutes=True), {ASKED: [on("a", ASKED)]})
     assert isinstance(verdict, Placed)
     assert (verdict.how, verdict.model) == ("asked", ASKED)
 
 
-def test_3_a_loaded_fallback_does_not_go_before_the_asked_model() -> None:
-    asked = {ASKED: [on("a", ASKED)], BACKUP: [on("b", BACKUP, loaded=True)]}
-    verdict = choose(CHAIN, demand(ASKED, BACKUP), asked)
+def test_1_a_loaded_fallback_goes_before_a_cold_earlier_model_unless_the_policy_keeps_the_clients_order() -> None:
+    known = {ASKED: [on("a", ASKED)], BACKUP: [on("b", BACKUP)], LAST: [on("c", LAST, loaded=True)]}
+    verdict = choose(CHAIN, demand(ASKED, BACKUP, LAST, substitutes=True), known, others(on("d", OTHER, loaded=True)))
+    assert isinstance(verdict, Placed)
+    assert (verdict.how, verdict.model) == ("fallback", LAST)
+    in_order = Chain(replace(CHAIN.policy, hot_first=False))
+    verdict = choose(in_order, demand(ASKED, BACKUP, LAST), known)
+    assert isinstance(verdict, Placed)
+    assert (verdict.how, verdict.model) == ("asked", ASKED)
+
+
+def test_1_of_two_loaded_models_the_one_that_the_client_named_first_serves() -> None:
+    known = {ASKED: [on("a", ASKED, loaded=True, waiting=3)], BACKUP: [on("b", BACKUP, loaded=True)]}
+    verdict = choose(CHAIN, demand(ASKED, BACKUP), known)
     assert isinstance(verdict, Placed)
     assert verdict.how == "asked"
 
 
-def test_4_fallbacks_are_tried_in_the_clients_order() -> None:
+def test_1_a_fallback_that_is_loaded_where_it_may_not_serve_is_not_hot() -> None:
+    known = {ASKED: [on("a", ASKED)], BACKUP: [on("b", BACKUP, loaded=True, draining=True)]}
+    verdict = choose(CHAIN, demand(ASKED, BACKUP), known)
+    assert isinstance(verdict, Placed)
+    assert verdict.how == "asked"
+
+
+def test_3_fallbacks_are_tried_in_the_clients_order() -> None:
     known = {
         ASKED: [on("a", ASKED, status="offline")],
         BACKUP: [on("b", BACKUP)],
-        LAST: [on("c", LAST, loaded=True)],
+        LAST: [on("c", LAST)],
     }
     verdict = choose(CHAIN, demand(ASKED, BACKUP, LAST), known)
     assert isinstance(verdict, Placed)
@@ -98,31 +137,31 @@ def test_4_fallbacks_are_tried_in_the_clients_order() -> None:
     assert verdict.model == LAST
 
 
-def test_4_a_fallback_serves_when_nobody_has_the_asked_model() -> None:
+def test_3_a_fallback_serves_when_nobody_has_the_asked_model() -> None:
     verdict = choose(CHAIN, demand(ASKED, BACKUP), {ASKED: [], BACKUP: [on("b", BACKUP)]})
     assert isinstance(verdict, Placed)
     assert verdict.how == "fallback"
 
 
-def test_5_a_known_model_with_nobody_to_serve_it_is_held_with_all_the_reasons() -> None:
+def test_4_a_known_model_with_nobody_to_serve_it_is_held_with_all_the_reasons() -> None:
     known = {ASKED: [on("a", ASKED, status="offline")], BACKUP: [on("b", BACKUP, draining=True)]}
-    verdict = choose(CHAIN, demand(ASKED, BACKUP), known, [on("c", OTHER, loaded=True)])
+    verdict = choose(CHAIN, demand(ASKED, BACKUP), known, others(on("c", OTHER, loaded=True)))
     assert isinstance(verdict, Held)
     assert [(one.node_id, one.filter) for one in verdict.ranking.refused] == [("a", "online"), ("b", "online")]
 
 
-def test_5_a_model_that_no_node_has_is_absent() -> None:
-    verdict = choose(CHAIN, demand(ASKED, BACKUP), {ASKED: []}, [on("c", OTHER, loaded=True)])
+def test_4_a_model_that_no_node_has_is_absent() -> None:
+    verdict = choose(CHAIN, demand(ASKED, BACKUP), {ASKED: []}, others(on("c", OTHER, loaded=True)))
     assert verdict == Absent(models=(ASKED, BACKUP))
 
 
 @settings(max_examples=80)
-@given(asked=fleets, backup=fleets, others=fleets, allowed=st.booleans())
+@given(asked=fleets, backup=fleets, further=fleets, allowed=st.booleans())
 def test_a_verdict_never_names_somebody_a_filter_refuses(
-    asked: list[Candidate], backup: list[Candidate], others: list[Candidate], allowed: bool
+    asked: list[Candidate], backup: list[Candidate], further: list[Candidate], allowed: bool
 ) -> None:
-    wanting = demand(ASKED, BACKUP, category="general", substitutes=allowed)
-    verdict = choose(CHAIN, wanting, {ASKED: asked, BACKUP: backup}, others)
+    wanting = demand(ASKED, BACKUP, substitutes=allowed)
+    verdict = choose(CHAIN, wanting, {ASKED: asked, BACKUP: backup}, others(*further))
     if isinstance(verdict, Absent):
         assert not asked
         assert not backup

@@ -14,7 +14,8 @@ from app.modalities.llm import context
 ENDPOINTS = ["/api/chat", "/api/generate", "/v1/chat/completions", "/v1/completions"]
 FIELDS = [
     "model", "messages", "prompt", "stream", "options", "fallback_models", "metadata", "user", "tools", "system",
-    "suffix", "images", "max_tokens", "max_completion_tokens", "stream_options", "format", "think", "keep_alive",
+    "suffix", "images", "fallback", "max_tokens", "max_completion_tokens", "stream_options", "format", "think",
+    "keep_alive",
     "raw", "template", "context", "logprobs", "top_logprobs", "temperature", "stop", "a_field_of_tomorrow",
 ]  # fmt: skip
 WRONG = [
@@ -140,7 +141,17 @@ def test_operation_stream_and_models_follow_the_endpoint() -> None:
     assert [made[path].stream for path in ENDPOINTS] == [True, True, False, False]
     assert [made[path].dialect for path in ENDPOINTS] == ["ollama", "ollama", "openai", "openai"]
     assert all(one.demand.models == ("a", "b") for one in made.values())
-    assert job("/api/chat", {"model": "a"}, category=lambda name: f"of {name}").demand.category == "of a"
+
+
+def test_another_spelling_of_a_name_is_no_further_model() -> None:
+    assert job("/api/chat", {"model": "a", "fallback_models": ["a:latest", "A", "b"]}).demand.models == ("a", "b")
+
+
+def test_a_substitute_is_noted_also_where_the_request_is_translated() -> None:
+    body = {"model": "a", "messages": [{"role": "user", "content": "hi"}]}
+    for kind, dialects in (("ollama", ("ollama",)), ("llama", ("openai",))):
+        way = route("b", kind=kind, dialects=dialects, how="substitute")
+        assert "model.substituted" in call("/api/chat", body, way).notes
 
 
 @pytest.mark.parametrize(
