@@ -216,7 +216,7 @@ class Dispatcher:
 
         retries = len(trail.attempts)
         reply = Reply(
-            job, route, meter, meter.content_type or exchange.content_type, first, not call.stream, retries, call.notes,
+            job, route, meter, meter.content_type or exchange.content_type, first, not call.stream, retries, call,
             exchange, close,
         )  # fmt: skip
         if reply.whole:

@@ -16,7 +16,10 @@ Outcome = Literal["completed", "failed", "retried", "incomplete", "client_discon
 
 
 class Usage(msgspec.Struct, kw_only=True):
-    """Counters as the engine itself gave them; durations in seconds. None: the engine did not say."""
+    """Counters as the engine itself gave them; durations in seconds. None: the engine did not say.
+
+    ``thinking_tokens`` and ``visible_tokens`` are estimates by the length of the text, of whole answers only.
+    """
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -25,6 +28,8 @@ class Usage(msgspec.Struct, kw_only=True):
     prefill_s: float | None = None
     decode_s: float | None = None
     finish_reason: str | None = None
+    thinking_tokens: int | None = None
+    visible_tokens: int | None = None
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +79,8 @@ class Meter(Protocol):
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """What goes to the engine. ``stream``: whether the *engine* is asked to stream. ``notes`` say what was changed.
 
-    ``method`` is "GET" for a question without a body.
+    ``method`` is "GET" for a question without a body. ``headers`` are for the client's answer; ``budget`` is the limit
+    on the output as the engine gets it.
     """
 
     path: str
@@ -84,6 +90,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     method: str = "POST"
     content_type: str = "application/json"
     notes: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    budget: int | None = None
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

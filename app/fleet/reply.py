@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from app.errors import EngineFailed, HerdError, Stalled, StreamBroken
-from app.fleet.job import Job, Meter, Outcome, Route
+from app.fleet.job import Call, Job, Meter, Outcome, Route
 
 
 class Exchange(Protocol):
@@ -39,7 +39,7 @@ class Reply:
     first: bytes
     whole: bool
     retries: int
-    notes: tuple[str, ...]
+    call: Call
     exchange: Exchange
     close_lease: Close
     ended: bool = False

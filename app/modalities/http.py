@@ -170,7 +170,20 @@ def headers(reply: Reply, length: int | None = None) -> list[tuple[bytes, bytes]
     if route.points.get("context_fit", 0.0) < 0:
         overflow = f"estimated_tokens={reply.job.demand.prompt_tokens}; context_length={route.model.context_length}"
         lines.append((b"x-fleet-context-overflow", overflow.encode()))
-    return lines
+    lines += [(name.encode(), header_value(value)) for name, value in reply.call.headers]
+    return lines + _of_whole(reply) if reply.whole else lines
+
+
+def _of_whole(reply: Reply) -> list[tuple[bytes, bytes]]:
+    """What an answer that is there in full cost, and why it ended."""
+    usage, budget = reply.meter.usage, reply.call.budget
+    known = (
+        (b"x-thinking-tokens", usage.thinking_tokens),
+        (b"x-output-tokens", usage.visible_tokens),
+        (b"x-done-reason", usage.finish_reason),
+        (b"x-budget-used", f"{usage.completion_tokens}/{budget}" if budget and usage.completion_tokens else None),
+    )
+    return [(name, header_value(str(value))) for name, value in known if value]
 
 
 def header_value(text: str) -> bytes:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from app.fleet.job import Call, Job, Meter, Route
 from app.modalities.llm import adapter
+from app.modalities.llm.settings import LanguageModels
 from node.wire import ModelReport
 
 HERE = Path(__file__).parent
@@ -46,8 +47,8 @@ def route(
 OPENAI_ONLY = route(kind="openai", dialects=("openai",))
 
 
-def call(endpoint: str, body: Any, way: Route = OPENAI_ONLY) -> Call:
-    return job(endpoint, body).prepare(way)
+def call(endpoint: str, body: Any, way: Route = OPENAI_ONLY, settings: LanguageModels = adapter.DEFAULT) -> Call:
+    return job(endpoint, body, settings=settings).prepare(way)
 
 
 def read(meter: Meter, pieces: Iterable[bytes]) -> bytes:

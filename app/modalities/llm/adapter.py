@@ -15,6 +15,7 @@ from app.modalities.llm import body as bodies
 from app.modalities.llm import context, tags, translate_request
 from app.modalities.llm.body import Fields, View
 from app.modalities.llm.dialects import ollama, openai
+from app.modalities.llm.fitting import fit
 from app.modalities.llm.settings import LanguageModels
 from app.modalities.llm.translate_answer import LoadMeter, Shape, StreamTranslator, WholeTranslator
 from app.scoring.types import Demand
@@ -29,7 +30,6 @@ _READERS: dict[str, msgspec.json.Decoder[View]] = {
 _OURS = ("metadata", "fallback_models", "fallback", "user")
 """Keys for the router's eyes only."""
 DEFAULT = LanguageModels()
-_FOREVER = msgspec.Raw(b"-1")
 _USAGE = msgspec.Raw(b'{"include_usage":true}')
 _encode = msgspec.json.Encoder().encode
 
@@ -62,7 +62,7 @@ def job(
     prompt = context.prompt_tokens(*view.measure())
     dialect = ollama if native else openai
     stream = native if view.stream is None else view.stream
-    request = Request(endpoint, body, fields, view, stream=stream, clock=clock, timer=timer)
+    request = Request(endpoint, body, fields, view, settings, stream=stream, clock=clock, timer=timer)
     return Job(
         id=request_id,
         demand=Demand(
@@ -95,7 +95,7 @@ def _needs(view: View) -> tuple[str, ...]:
 class Request:
     """A body that was read, and what becomes of it at each node that is tried."""
 
-    __slots__ = ("body", "clock", "endpoint", "fields", "native", "stream", "timer", "view")
+    __slots__ = ("body", "clock", "endpoint", "fields", "native", "settings", "stream", "timer", "view")
 
     def __init__(
         self,
@@ -103,6 +103,7 @@ class Request:
         body: bytes,
         fields: Fields,
         view: View,
+        settings: LanguageModels,
         *,
         stream: bool,
         clock: Callable[[], float],
@@ -112,6 +113,7 @@ class Request:
         self.body = body
         self.fields = fields
         self.view = view
+        self.settings = settings
         self.native = endpoint.startswith("/api/")
         self.stream = stream
         self.clock = clock
@@ -120,13 +122,20 @@ class Request:
     def prepare(self, route: Route) -> Call:
         """The call for this route. Raises ``NotServed`` if its engine cannot be spoken to, or a ``RequestError``."""
         dialect = "ollama" if self.native else "openai"
+        fitting = fit(self.fields, self.view, route, self.settings, ollama=self.native)
+        call = self._spoken(route, dialect, fitting.changes)
+        return msgspec.structs.replace(
+            call, notes=(*call.notes, *fitting.notes), budget=fitting.budget, headers=tuple(fitting.headers)
+        )
+
+    def _spoken(self, route: Route, dialect: str, changes: Fields) -> Call:
         if dialect in route.dialects:
-            return self._as_it_is(route)
+            return self._as_it_is(route, changes)
         if self.native and "openai" in route.dialects:
-            return self._translated(route)
+            return self._translated(route, changes)
         raise NotServed(f"{route.engine} on {route.node_id} does not speak the dialect of {self.endpoint}")
 
-    def _translated(self, route: Route) -> Call:
+    def _translated(self, route: Route, changes: Fields) -> Call:
         """The request in OpenAI's words, and a meter that brings the answer back into Ollama's."""
         asked = translate_request.read(self.body)
         chat = self.endpoint == "/api/chat"
@@ -138,26 +147,22 @@ class Request:
             return Call(
                 path="/v1/models", method="GET", body=b"", meter=LoadMeter(shape, reason), stream=False, notes=notes
             )
-        out = translate_request.outgoing(asked, self.fields, chat=chat, model=route.model.name, stream=self.stream)
+        fields = {**self.fields, **changes}
+        out = translate_request.outgoing(asked, fields, chat=chat, model=route.model.name, stream=self.stream)
         shape = Shape(model=named, chat=chat, clock=self.clock, prefill=out.prefill)
         meter = StreamTranslator(shape, self.timer) if self.stream else WholeTranslator(shape, self.timer)
         told = (*out.notes, "model.substituted") if route.how == "substitute" else out.notes
         return Call(path=out.path, body=out.body, meter=meter, stream=self.stream, notes=told)
 
-    def _as_it_is(self, route: Route) -> Call:
+    def _as_it_is(self, route: Route, changes: Fields) -> Call:
         """The body with nothing changed but what must be; the very same bytes if nothing must."""
-        changes: Fields = {}
         notes: list[str] = []
         drop_usage = False
         name = route.model.name
         if _renamed(route, self.view.model or ""):
             changes["model"] = msgspec.Raw(_encode(name))
             notes.append("model.substituted" if route.how == "substitute" else "model.renamed")
-        if self.native:
-            if route.engine_kind == "ollama" and "keep_alive" not in self.fields:
-                changes["keep_alive"] = _FOREVER
-                notes.append("keep_alive.set")
-        elif self.stream and not _asks_for_usage(self.view):
+        if not self.native and self.stream and not _asks_for_usage(self.view):
             changes["stream_options"] = _usage_asked(self.view)
             drop_usage = True
             notes.append("usage.asked")

@@ -3,7 +3,7 @@
 Only fields that the router itself needs are read and judged; every other one is the engine's affair.
 """
 
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -54,7 +54,10 @@ class Options(msgspec.Struct):
 
 
 class View(msgspec.Struct):
-    """What every endpoint's body may say."""
+    """What every endpoint's body may say. ``limits`` are the fields (or options) by which it limits the output."""
+
+    limits: ClassVar[tuple[str, ...]] = ()
+    has_options: ClassVar[bool] = False
 
     model: str | None = None
     stream: bool | None = None
@@ -72,8 +75,18 @@ class View(msgspec.Struct):
         return False
 
     @property
+    def loads(self) -> bool:
+        """Whether nothing is asked but to have the model in memory, or out of it."""
+        return False
+
+    @property
     def bound(self) -> bool:
         """Whether the request makes sense to the model it names only."""
+        return self.loads
+
+    @property
+    def thinks_not(self) -> bool:
+        """Whether the model is told not to think, or gets a prompt that leaves it no choice."""
         return False
 
     def measure(self) -> tuple[int, int]:
@@ -106,11 +119,18 @@ class ChatView(View):
 
 
 class OllamaChat(ChatView):
+    limits = ("num_predict",)
+    has_options = True
     options: Options | None = None
+    think: msgspec.Raw = NOTHING
 
     @property
-    def bound(self) -> bool:
-        return not self.messages  # load this very model, or let it go
+    def loads(self) -> bool:
+        return not self.messages
+
+    @property
+    def thinks_not(self) -> bool:
+        return bytes(self.think) == b"false"
 
     @property
     def output(self) -> Output:
@@ -118,6 +138,8 @@ class OllamaChat(ChatView):
 
 
 class OllamaGenerate(View):
+    limits = ("num_predict",)
+    has_options = True
     prompt: str | None = None
     system: str | None = None
     suffix: str | None = None
@@ -126,11 +148,20 @@ class OllamaGenerate(View):
     template: str | None = None
     context: msgspec.Raw = NOTHING
     options: Options | None = None
+    think: msgspec.Raw = NOTHING
+
+    @property
+    def loads(self) -> bool:
+        return not (self.prompt or self.images or self.suffix)
 
     @property
     def bound(self) -> bool:
         """A prompt in a model's own template or tokens, a gap to fill in, or only the model to load."""
-        return bool(self.raw or self.template or self.suffix or given(self.context) or not self.prompt)
+        return bool(self.raw or self.template or self.suffix or given(self.context) or self.loads)
+
+    @property
+    def thinks_not(self) -> bool:
+        return bytes(self.think) == b"false" or bool(self.raw)
 
     @property
     def output(self) -> Output:
@@ -145,9 +176,21 @@ class OllamaGenerate(View):
 
 
 class OpenAIChat(ChatView):
+    limits = ("max_tokens", "max_completion_tokens")
     max_tokens: Output = None
     max_completion_tokens: Output = None
     stream_options: dict[str, msgspec.Raw] | None = None
+    reasoning_effort: msgspec.Raw = NOTHING
+    reasoning: msgspec.Raw = NOTHING
+    chat_template_kwargs: msgspec.Raw = NOTHING
+
+    @property
+    def thinks_not(self) -> bool:
+        return (
+            bytes(self.reasoning_effort) == _NONE
+            or _within(self.reasoning, "effort") == _NONE
+            or _within(self.chat_template_kwargs, "enable_thinking") == b"false"
+        )
 
     @property
     def output(self) -> Output:
@@ -155,6 +198,7 @@ class OpenAIChat(ChatView):
 
 
 class OpenAICompletion(View):
+    limits = ("max_tokens",)
     prompt: str | list[str | int | list[int]] | None = None
     suffix: str | None = None
     max_tokens: Output = None
@@ -168,6 +212,10 @@ class OpenAICompletion(View):
     def bound(self) -> bool:
         return True  # a prompt that no template is put around
 
+    @property
+    def thinks_not(self) -> bool:
+        return True
+
     def measure(self) -> tuple[int, int]:
         prompts = [self.prompt] if isinstance(self.prompt, str) else self.prompt or []
         characters = len(self.suffix or "")
@@ -180,6 +228,15 @@ class OpenAICompletion(View):
         return characters, 1
 
 
+def _within(raw: msgspec.Raw, key: str) -> bytes:
+    """What stands under a key of an object; empty if there is no such thing."""
+    try:
+        return bytes(_decode_fields(raw).get(key, b"")) if given(raw) else b""
+    except _WRONG:
+        return b""
+
+
+_NONE = b'"none"'
 _decode_fields = msgspec.json.Decoder(Fields).decode
 _ZEROS = (b"0", b"0.0", b"0s", b"0m", b"0h", b"0ms")
 _WRONG = (msgspec.DecodeError, UnicodeError, RecursionError)

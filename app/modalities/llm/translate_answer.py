@@ -11,6 +11,7 @@ import msgspec
 
 from app.errors import StreamBroken
 from app.fleet.job import Usage
+from app.modalities.llm import thinking
 from app.modalities.llm.dialects import ollama, openai, records
 from app.modalities.llm.dialects.records import Cutter, Fields
 from app.modalities.llm.translate_parts import Choice, Chunk, Echo, Times, ToolCalls, decode_chunk, logprobs_of
@@ -207,6 +208,8 @@ class WholeTranslator:
             return b""
         openai.usage_of(records.fields(body) or {}, self.usage)
         self.usage.finish_reason = done_reason(choice.finish_reason)
+        self.usage.thinking_tokens = thinking.tokens(len(choice.message.thinking))
+        self.usage.visible_tokens = thinking.tokens(len(choice.message.content or choice.text or ""))
         self.complete = True
         return _encode(_closed(self._answer(choice), self.usage, self._times))
 

@@ -3,6 +3,7 @@
 from app.dialects import ollama_error
 from app.errors import HerdError
 from app.fleet.job import Usage
+from app.modalities.llm import thinking
 from app.modalities.llm.dialects import records
 from app.modalities.llm.dialects.records import Fields
 from app.modalities.llm.dialects.whole import Whole
@@ -104,4 +105,9 @@ class WholeMeter(Whole):
 
     def read(self, answer: Fields) -> None:
         self.usage = usage_of(answer)
+        message = records.within(answer, "message") or answer
+        self.usage.thinking_tokens = thinking.tokens(records.length(message, "thinking"))
+        self.usage.visible_tokens = thinking.tokens(
+            records.length(message, "content") or records.length(message, "response")
+        )
         self.complete = is_last(answer)

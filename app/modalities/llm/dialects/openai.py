@@ -6,6 +6,7 @@ from collections import deque
 from app.dialects import openai_error
 from app.errors import HerdError
 from app.fleet.job import Usage
+from app.modalities.llm import thinking
 from app.modalities.llm.dialects import records
 from app.modalities.llm.dialects.records import Fields
 from app.modalities.llm.dialects.whole import Whole
@@ -195,6 +196,14 @@ class WholeMeter(Whole):
     def read(self, answer: Fields) -> None:
         usage_of(answer, self.usage)
         self.usage.finish_reason = finish_of(answer)
+        thoughts = visible = 0
+        for raw in records.items(answer, "choices"):
+            choice = records.fields(raw) or {}
+            message = records.within(choice, "message")
+            thoughts += records.length(message, "reasoning_content") or records.length(message, "reasoning")
+            visible += records.length(message, "content") or records.length(choice, "text")
+        self.usage.thinking_tokens = thinking.tokens(thoughts)
+        self.usage.visible_tokens = thinking.tokens(visible)
         self.complete = True
 
 

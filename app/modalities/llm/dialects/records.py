@@ -65,6 +65,11 @@ def text(record: Fields, key: str) -> str | None:
         return None
 
 
+def length(record: Fields, key: str) -> int:
+    """How many characters a string has; 0 if it is missing or none."""
+    return len(text(record, key) or "")
+
+
 def error_of(record: Fields) -> str | None:
     """An error record's message, in any dialect; None if the record is none."""
     raw = record.get("error")

@@ -15,8 +15,8 @@ ENDPOINTS = ["/api/chat", "/api/generate", "/v1/chat/completions", "/v1/completi
 FIELDS = [
     "model", "messages", "prompt", "stream", "options", "fallback_models", "metadata", "user", "tools", "system",
     "suffix", "images", "fallback", "max_tokens", "max_completion_tokens", "stream_options", "format", "think",
-    "keep_alive",
-    "raw", "template", "context", "logprobs", "top_logprobs", "temperature", "stop", "a_field_of_tomorrow",
+    "keep_alive", "reasoning_effort", "chat_template_kwargs", "reasoning", "raw",
+    "template", "context", "logprobs", "top_logprobs", "temperature", "stop", "a_field_of_tomorrow",
 ]  # fmt: skip
 WRONG = [
     b"null", b"true", b"5", b"-1", b"1.5", b"1e400", b"1e308", b'""', b'"text"', b"[]", b"[5]", b"[null]", b"[[[]]]",
