@@ -2,7 +2,7 @@
 
 import msgspec
 
-from app.errors import HerdError
+from app.errors import HerdError, RequestError
 
 
 def error_body(path: str, error: HerdError) -> bytes:
@@ -15,7 +15,8 @@ def ollama_error(error: HerdError) -> bytes:
 
 
 def openai_error(error: HerdError) -> bytes:
-    return msgspec.json.encode({"error": {"message": _printable(error.text), "type": error.code, "code": error.code}})
+    kind = RequestError.code if isinstance(error, RequestError) else error.code
+    return msgspec.json.encode({"error": {"message": _printable(error.text), "type": kind, "code": error.code}})
 
 
 def _printable(message: str) -> str:

@@ -5,6 +5,7 @@ HerdError                       status
     BodyInvalid                 400   not JSON, not an object, a field of a wrong type
     ModelMissing                400   no model was named
     TooLarge                    413   the body is over the limit
+    Unservable                  400   nobody can ever serve it: the prompt is longer than any context
   Forbidden                     403   a page of a foreign origin asked
   Misdirected                   421   the router was called by a name that is not its own
   Unauthorized                  401   a token is needed and was not shown, or is wrong
@@ -57,6 +58,14 @@ class ModelMissing(RequestError):
 
 class TooLarge(RequestError):
     status = 413
+
+
+class Unservable(RequestError):
+    """``code`` says in which way."""
+
+    def __init__(self, message: str, *, code: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
 
 
 class Forbidden(HerdError):

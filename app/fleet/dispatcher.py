@@ -23,6 +23,7 @@ from app.errors import (
     RequestError,
     Stalled,
     StreamBroken,
+    Unservable,
 )
 from app.fleet.job import Call, Job, Outcome, Route
 from app.fleet.judge import Court
@@ -31,7 +32,7 @@ from app.fleet.queue import Lease, Ticket
 from app.fleet.registry import Registry
 from app.fleet.reply import Exchange, Reply
 from app.fleet.watch import Watch
-from app.scoring.types import Absent, Placed
+from app.scoring.types import Absent, Held, Placed
 from app.settings.schema import Queue as Limits
 
 OURS = (401, 403, 407, 408)
@@ -262,7 +263,7 @@ class Dispatcher:
         first_by = self._limits.stale_timeout
         if call.stream:
             first_by = max(self._limits.first_byte_timeout, 4 * (candidate.p75_s or 0.0), job.demand.prompt_tokens / 20)
-            if not candidate.model.loaded:
+            if not candidate.ready_for(job.demand):
                 first_by += self._limits.load_timeout
         return Watch(lease, exchange, self._clock(), min(first_by, self._limits.stale_timeout))
 
@@ -280,13 +281,18 @@ class Dispatcher:
                 self._give_up(ticket, error)
 
     def _refuse_hopeless(self, ticket: Ticket) -> None:
-        """Nobody waits for a model that left the fleet, nor, after a failed attempt, for a node that cannot serve."""
+        """Nobody waits for a model that left the fleet, nor for what waiting will never bring.
+
+        After a failed attempt that is also a node that cannot serve now.
+        """
         if isinstance(ticket.verdict, Placed):
             return
         if ticket.failure is not None:
             raise _final(ticket.failure)
         if isinstance(ticket.verdict, Absent):
             raise _absent(ticket)
+        if isinstance(ticket.verdict, Held) and ticket.verdict.hopeless:
+            raise _unservable(ticket.verdict)
 
     def _give_up(self, ticket: Ticket, error: HerdError) -> None:
         granted = self._granted.get(ticket.id)
@@ -354,6 +360,12 @@ def _final(failure: HerdError) -> HerdError:
     if isinstance(failure, ModelGone):
         return ModelAbsent(failure.message)
     return failure
+
+
+def _unservable(held: Held) -> Unservable:
+    """Each model's own reason, once."""
+    reasons = dict.fromkeys(f"{refused.model}: {refused.reason}" for refused in held.ranking.refused)
+    return Unservable("; ".join(list(reasons)[:3]), code=held.ranking.refused[0].lasting)
 
 
 def _absent(ticket: Ticket) -> ModelAbsent:

@@ -52,6 +52,7 @@ class Court:
             models=(model,),
             prompt_tokens=tokens,
             context_needed=tokens,
+            resizes=True,
         )
 
     def judge(self, demand: Demand, now: float) -> Verdict:
@@ -121,6 +122,7 @@ class Court:
             ),
             p75_s=self._latency.p75(node_id, holding.key),
             unloaded_s_ago=None if unloaded_at is None else self.now - unloaded_at,
+            resizes=engine.kind == "ollama",
             last_granted=self.queue.last_granted.get(node_id, 0),
             rest=self.breaker.rest((node_id, engine.name), self.now),
         )

@@ -22,7 +22,7 @@ class Chain:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        self._filters = tuple((use(part), part.refuse) for part in policy.filter)
+        self._filters = tuple((use(part), part.refuse, part.lasting) for part in policy.filter)
         self._scorers = tuple((use(part), part.weight, part.score) for part in policy.score)
         self._order = policy.picker.order
         self.yielding = frozenset(use(part) for part in policy.filter if part.yields)
@@ -40,12 +40,11 @@ class Chain:
         scored: list[Scored] = []
         refused: list[Refused] = []
         for candidate in candidates:
-            for name, refuse in filters:
+            for name, refuse, lasting in filters:
                 reason = refuse(demand, candidate)
                 if reason is not None:
-                    refused.append(
-                        Refused(node_id=candidate.node_id, model=candidate.model.name, filter=name, reason=reason)
-                    )
+                    node_id, model = candidate.node_id, candidate.model.name
+                    refused.append(Refused(node_id=node_id, model=model, filter=name, reason=reason, lasting=lasting))
                     break
             else:
                 scored.append(weigh(demand, candidate))

@@ -19,10 +19,12 @@ _MILD_TO_BAD: tuple[Pressure, ...] = ("unavailable", "normal", "warn", "critical
 class Filter(Struct, frozen=True, kw_only=True, tag_field="use", forbid_unknown_fields=True):
     """What every filter is: a struct of knobs with one question.
 
-    ``yields``: it is not heard when nobody else is left.
+    ``yields``: it is not heard when nobody else is left. ``lasting`` is an error's code where a refusal can never change
+    by waiting: who is refused so everywhere is told at once, instead of being held.
     """
 
     yields: ClassVar[bool] = False
+    lasting: ClassVar[str] = ""
 
     def refuse(self, demand: Demand, candidate: Candidate) -> str | None:
         """None: may pass; else why not, in words and figures for people."""
@@ -121,6 +123,26 @@ class Failing(Filter, frozen=True, kw_only=True, tag="failing"):
         return f"{rest.failures} of its last requests failed: {when}"
 
 
+class ContextFits(Filter, frozen=True, kw_only=True, tag="context_fits"):
+    """The prompt fits the context, as it is or as large as the engine could load it. What is not known fits.
+
+    A prompt's length is an estimate: it may be over the context by ``tolerance`` before it is refused. ``strict``: also
+    where the engine could load more but the request cannot tell it so (OpenAI's dialect to Ollama, which then cuts).
+    """
+
+    lasting: ClassVar[str] = "context_length_exceeded"
+    tolerance: Annotated[float, Meta(ge=0)] = 0.25
+    strict: bool = False
+
+    def refuse(self, demand: Demand, candidate: Candidate) -> str | None:
+        model, prompt = candidate.model, demand.prompt_tokens
+        fixed = not candidate.resizes or (self.strict and not demand.resizes)
+        most = model.context_length if fixed and model.loaded else model.context_max
+        if most is None or prompt <= most * (1.0 + self.tolerance):
+            return None
+        return f"the prompt takes about {prompt} tokens, the context has {most}"
+
+
 def room_bytes(candidate: Candidate) -> int:
     """What the node could give to a model: usable plus evictable, but never more than its owner's ceiling."""
     usable = candidate.usable_bytes or 0
@@ -137,5 +159,7 @@ def _gb(room: int, size: int) -> tuple[str, str]:
     return f"{free:.{digits}f}", f"{needed:.{digits}f}"
 
 
-AnyFilter = Online | Serves | OwnerAway | PressureBelow | MemoryFits | Failing
-FILTERS: tuple[type[Filter], ...] = (Online, Serves, OwnerAway, PressureBelow, MemoryFits, Failing)
+AnyFilter = Online | Serves | OwnerAway | PressureBelow | MemoryFits | Failing | ContextFits
+FILTERS: tuple[type[Filter], ...] = (
+    Online, Serves, OwnerAway, PressureBelow, MemoryFits, Failing, ContextFits,
+)  # fmt: skip

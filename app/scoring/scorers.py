@@ -29,7 +29,10 @@ class Scorer(Struct, frozen=True, kw_only=True, tag_field="use", forbid_unknown_
 
 
 class Thermal(Scorer, frozen=True, kw_only=True, tag="thermal"):
-    """Is the model in memory already? ``warm``: unloaded less than ``warm_for_s`` ago; ``cold``: on disk only."""
+    """Is the model in memory already? ``warm``: unloaded less than ``warm_for_s`` ago; ``cold``: on disk only.
+
+    One that must be loaded anew for more context is not in memory, for this request.
+    """
 
     loaded: Opinion = 1.0
     warm: Opinion = 0.6
@@ -37,7 +40,7 @@ class Thermal(Scorer, frozen=True, kw_only=True, tag="thermal"):
     warm_for_s: Amount = 1800.0
 
     def score(self, demand: Demand, candidate: Candidate) -> float:
-        if candidate.model.loaded:
+        if candidate.ready_for(demand):
             return self.loaded
         ago = candidate.unloaded_s_ago
         return self.warm if ago is not None and ago < self.warm_for_s else self.cold

@@ -18,7 +18,9 @@ Status = Literal["online", "degraded", "offline"]
 class Demand(msgspec.Struct, frozen=True, kw_only=True):
     """What a request needs. ``models`` is the asked model first, then the client's fallbacks, as the client spelt them.
 
-    ``needs`` are capabilities (``vision``, ``tools``) without which the answer would be of another nature.
+    ``context_needed`` is what prompt and output take, or what the client asked for. ``needs`` are capabilities
+    (``vision``, ``tools``) without which the answer would be of another nature. ``resizes``: the request can tell an
+    engine how much context to load.
     """
 
     modality: str
@@ -27,6 +29,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     prompt_tokens: int = 0
     context_needed: int = 0
     needs: tuple[str, ...] = ()
+    resizes: bool = False
     substitutes: bool = False
 
 
@@ -85,6 +88,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     ``size_bytes`` is the memory the model takes or would take once loaded; ``usable_bytes`` what the node has left for
     models under its owner's ceiling; ``evictable_bytes`` what idle loaded models would give back.
     ``unloaded_s_ago`` is how long ago the router saw the model leave this node's memory.
+    ``resizes``: the engine loads a model anew when a request names another context than it has.
     ``last_granted`` grows with each grant: the smaller, the longer ago this node was chosen.
     ``rest`` is set while the engine is left alone because it failed again and again.
     """
@@ -107,12 +111,16 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     p75_s: float | None = None
     unloaded_s_ago: float | None = None
     last_granted: int = 0
+    resizes: bool = False
     rest: Rest | None = None
     outlook: Outlook = Outlook()
 
     def ready_for(self, demand: Demand) -> bool:
-        """Whether the answer can begin without loading anything first."""
-        return self.model.loaded
+        """Whether the answer can begin without loading anything: the model, or the model with more context."""
+        model = self.model
+        if not model.loaded or not (self.resizes and demand.resizes and model.context_length):
+            return model.loaded
+        return model.context_length >= min(demand.context_needed, model.context_max or demand.context_needed)
 
 
 class Scored(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,12 +132,16 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
-    """A candidate that may not serve: the first filter that refused it, and why."""
+    """A candidate that may not serve: the first filter that refused it, and why.
+
+    ``lasting`` is the code of an error: waiting will never change this. Empty: it may.
+    """
 
     node_id: str
     model: str
     filter: str
     reason: str
+    lasting: str = ""
 
 
 class Ranking(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,6 +164,12 @@ class Held(msgspec.Struct, frozen=True, kw_only=True, tag="held"):
     """Some node has one of the models, but nobody may serve it now."""
 
     ranking: Ranking
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether nothing would change by waiting: everybody was refused for good."""
+        refused = self.ranking.refused
+        return bool(refused) and all(one.lasting for one in refused)
 
 
 class Absent(msgspec.Struct, frozen=True, kw_only=True, tag="absent"):

@@ -15,7 +15,7 @@ from app.modalities.llm import body as bodies
 from app.modalities.llm import context, tags, translate_request
 from app.modalities.llm.body import Fields, View
 from app.modalities.llm.dialects import ollama, openai
-from app.modalities.llm.fitting import fit
+from app.modalities.llm.fitting import Need, fit
 from app.modalities.llm.settings import LanguageModels
 from app.modalities.llm.translate_answer import LoadMeter, Shape, StreamTranslator, WholeTranslator
 from app.scoring.types import Demand
@@ -62,7 +62,8 @@ def job(
     prompt = context.prompt_tokens(*view.measure())
     dialect = ollama if native else openai
     stream = native if view.stream is None else view.stream
-    request = Request(endpoint, body, fields, view, settings, stream=stream, clock=clock, timer=timer)
+    need = Need(prompt, context.context_needed(prompt, output, settings.context_output), view.num_ctx)
+    request = Request(endpoint, body, fields, view, need, settings, stream=stream, clock=clock, timer=timer)
     return Job(
         id=request_id,
         demand=Demand(
@@ -70,7 +71,8 @@ def job(
             operation="chat" if endpoint in ("/api/chat", "/v1/chat/completions") else "generate",
             models=names,
             prompt_tokens=prompt,
-            context_needed=context.context_needed(prompt, output),
+            context_needed=max(need.estimate, need.asked or 0),
+            resizes=native and (settings.context_protection == "strip" or need.asked is not None),
             needs=_needs(view),
             substitutes=settings.vram_fallback and may_substitute and view.fallback is not False and not view.bound,
         ),
@@ -95,7 +97,7 @@ def _needs(view: View) -> tuple[str, ...]:
 class Request:
     """A body that was read, and what becomes of it at each node that is tried."""
 
-    __slots__ = ("body", "clock", "endpoint", "fields", "native", "settings", "stream", "timer", "view")
+    __slots__ = ("body", "clock", "endpoint", "fields", "native", "need", "settings", "stream", "timer", "view")
 
     def __init__(
         self,
@@ -103,6 +105,7 @@ class Request:
         body: bytes,
         fields: Fields,
         view: View,
+        need: Need,
         settings: LanguageModels,
         *,
         stream: bool,
@@ -113,6 +116,7 @@ class Request:
         self.body = body
         self.fields = fields
         self.view = view
+        self.need = need
         self.settings = settings
         self.native = endpoint.startswith("/api/")
         self.stream = stream
@@ -122,7 +126,7 @@ class Request:
     def prepare(self, route: Route) -> Call:
         """The call for this route. Raises ``NotServed`` if its engine cannot be spoken to, or a ``RequestError``."""
         dialect = "ollama" if self.native else "openai"
-        fitting = fit(self.fields, self.view, route, self.settings, ollama=self.native)
+        fitting = fit(self.fields, self.view, self.need, route, self.settings, ollama=self.native)
         call = self._spoken(route, dialect, fitting.changes)
         return msgspec.structs.replace(
             call, notes=(*call.notes, *fitting.notes), budget=fitting.budget, headers=tuple(fitting.headers)

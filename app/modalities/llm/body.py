@@ -75,6 +75,12 @@ class View(msgspec.Struct):
         return False
 
     @property
+    def num_ctx(self) -> int | None:
+        """Tokens of context asked for."""
+        options: Options | None = getattr(self, "options", None)
+        return int(options.num_ctx) if options is not None and options.num_ctx and options.num_ctx > 0 else None
+
+    @property
     def loads(self) -> bool:
         """Whether nothing is asked but to have the model in memory, or out of it."""
         return False

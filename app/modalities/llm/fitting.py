@@ -7,14 +7,22 @@ import msgspec
 
 from app.fleet.job import Route
 from app.modalities.llm import body as bodies
-from app.modalities.llm import thinking
+from app.modalities.llm import context, thinking
 from app.modalities.llm.body import Fields, View
-from app.modalities.llm.settings import LanguageModels
+from app.modalities.llm.settings import LanguageModels, Protection
 
 _FOREVER = msgspec.Raw(b"-1")
 _OPTIONS: msgspec.json.Decoder[Fields | None] = msgspec.json.Decoder(Fields | None)
 _NUMBER: msgspec.json.Decoder[int | float | None] = msgspec.json.Decoder(int | float | None)
 _encode = msgspec.json.Encoder().encode
+
+
+class Need(msgspec.Struct, frozen=True):
+    """Tokens of context: the prompt's, an estimate of prompt and output, and what the client asked for."""
+
+    prompt: int
+    estimate: int
+    asked: int | None = None
 
 
 class Fitting(msgspec.Struct):
@@ -29,36 +37,62 @@ class Fitting(msgspec.Struct):
     budget: int | None = None
 
 
-def fit(fields: Fields, view: View, route: Route, settings: LanguageModels, *, ollama: bool) -> Fitting:
+def fit(fields: Fields, view: View, need: Need, route: Route, settings: LanguageModels, *, ollama: bool) -> Fitting:
     """``ollama``: the body is in Ollama's dialect."""
     fitting = Fitting()
-    _limit_output(fitting, fields, view, route, settings)
-    if ollama and route.engine_kind == "ollama":
+    options = _options(fields, view)
+    told = dict(options)
+    _limit_output(fitting, fields, told, view, route, settings)
+    sizes = ollama and route.engine_kind == "ollama"
+    _size_context(fitting, told, view, need, route, settings.context_protection if sizes else "passthrough")
+    if sizes:
         _keep_alive(fitting, fields, view, settings)
+    if told != options:
+        fitting.changes["options"] = msgspec.Raw(_encode(told))
     return fitting
 
 
-def _limit_output(fitting: Fitting, fields: Fields, view: View, route: Route, settings: LanguageModels) -> None:
+def _limit_output(
+    fitting: Fitting, fields: Fields, options: Fields, view: View, route: Route, settings: LanguageModels
+) -> None:
     """Room for thoughts, where the client limits the output of a model that thinks."""
     model = route.model
     tells = route.engine_kind == "ollama"
     raises = not view.thinks_not and thinking.thinks(model.name, model.capabilities, tells=tells)
-    options = _options(fields, view)
     for key in view.limits:
-        told = options if key == "num_predict" else fields
+        told = options if view.has_options else fields
         asked = bodies.read(_NUMBER, told[key], key) if key in told else None
         if asked is None or asked <= 0:
             continue
-        budget = fitting.budget = (
-            thinking.budget(asked, settings.thinking_overhead, settings.thinking_min_predict) if raises else int(asked)
-        )
-        if budget != asked:
-            fitting.notes.append(f"budget.raised {int(asked)} -> {budget}")
-            raised = msgspec.Raw(b"%d" % budget)
-            if told is options:
-                _set_option(fitting, options, key, raised)
-            else:
-                fitting.changes[key] = raised
+        fitting.budget = int(asked)
+        if raises:
+            fitting.budget = thinking.budget(asked, settings.thinking_overhead, settings.thinking_min_predict)
+        if fitting.budget != asked:
+            fitting.notes.append(f"budget.raised {int(asked)} -> {fitting.budget}")
+            changed = options if view.has_options else fitting.changes
+            changed[key] = _number(fitting.budget)
+
+
+def _size_context(fitting: Fitting, options: Fields, view: View, need: Need, route: Route, mode: Protection) -> None:
+    """The context that Ollama is told, and what the client is told of it."""
+    model = route.model
+    loaded = model.context_length if model.loaded else 0
+    sizing = context.NONE
+    if mode != "passthrough" and not (view.loads and need.asked):
+        sizing = context.size(asked=need.asked, estimate=need.estimate, loaded=loaded, most=model.context_max)
+    action = sizing.action
+    if mode == "warn":
+        action, sizing = "none" if action in ("none", "kept") else "warned", context.NONE
+    elif sizing.num_ctx is not None:
+        options["num_ctx"] = _number(sizing.num_ctx)
+    in_force = sizing.num_ctx or need.asked or loaded
+    if in_force and need.prompt > in_force:
+        action = "overflow"
+    if action != "none":
+        fitting.notes.append(f"context.{action} {in_force or ''}".strip())
+    shown = "unknown" if loaded is None else loaded or "no"
+    told = f"needed={max(need.estimate, need.asked or 0)}; loaded={shown}; action={action}"
+    fitting.headers.append(("x-fleet-context", f"{told}; num_ctx={sizing.num_ctx}" if sizing.num_ctx else told))
 
 
 def _keep_alive(fitting: Fitting, fields: Fields, view: View, settings: LanguageModels) -> None:
@@ -76,6 +110,5 @@ def _options(fields: Fields, view: View) -> Fields:
     return bodies.read(_OPTIONS, fields["options"], "options") or {}
 
 
-def _set_option(fitting: Fitting, options: Fields, key: str, value: msgspec.Raw) -> None:
-    options[key] = value
-    fitting.changes["options"] = msgspec.Raw(_encode(options))
+def _number(value: int) -> msgspec.Raw:
+    return msgspec.Raw(b"%d" % value)

@@ -59,16 +59,17 @@ async def test_an_ollama_body_arrives_as_sent_but_for_the_keys_that_herd_must_ch
         await router.http.post("/api/chat", content=sent.encode())
         arrived = fake.asked("/api/chat")[0].json()
         assert arrived.pop("keep_alive") == -1
+        assert arrived["options"].pop("num_ctx") == 4096
         assert arrived == CHAT
         assert list(arrived) == list(CHAT)
-        assert b'"top_p": 1.0' in fake.asked("/api/chat")[0].body
+        assert b'"top_p":1.0' in fake.asked("/api/chat")[0].body
         assert b"0.7" in fake.asked("/api/chat")[0].body
 
 
 async def test_a_keep_alive_of_the_clients_own_arrives_and_nothing_to_change_means_the_very_same_bytes() -> None:
     async with FakeOllama() as fake, running_router() as router:
         await router.join("a", fake)
-        sent = b'{ "keep_alive" : "5m",\n "model": "smollm2:135m", "messages": [ ] , "x": 1.50 }'
+        sent = b'{ "keep_alive" : "5m",\n "model": "smollm2:135m", "messages": [ ] , "options": {"num_ctx": 4096 } }'
         await router.http.post("/api/chat", content=sent)
         assert fake.asked("/api/chat")[0].body == sent
 

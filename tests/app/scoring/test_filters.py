@@ -4,7 +4,7 @@ import pytest
 from builders import candidate, demand
 from msgspec.structs import replace
 
-from app.scoring.filters import Filter, MemoryFits, Online, OwnerAway, PressureBelow, Serves
+from app.scoring.filters import ContextFits, Filter, MemoryFits, Online, OwnerAway, PressureBelow, Serves
 from app.scoring.types import Candidate
 from node.wire import Capacity
 
@@ -73,3 +73,25 @@ def test_a_loaded_model_needs_no_further_room() -> None:
 
 def test_a_model_fits_exactly_into_what_is_free() -> None:
     assert MemoryFits(evict=False).refuse(demand(), candidate(gb=40, usable_gb=40)) is None
+
+
+def test_a_prompt_must_fit_the_context_or_what_could_be_loaded_with_room_for_a_wrong_estimate() -> None:
+    fits = ContextFits()
+    fixed = candidate(loaded=True, context=4096)
+    assert fits.refuse(demand(prompt_tokens=5120), fixed) is None
+    refused = fits.refuse(demand(prompt_tokens=5121), fixed)
+    assert refused is not None
+    assert "5121" in refused
+    assert "4096" in refused
+    assert fits.refuse(demand(prompt_tokens=10**6), candidate(loaded=True)) is None
+    assert fits.refuse(demand(prompt_tokens=10**6), candidate(loaded=False, context=4096)) is None
+
+
+def test_an_engine_that_can_load_a_larger_context_is_refused_only_above_what_the_model_was_made_for() -> None:
+    plain = candidate(loaded=True, context=4096)
+    ollama = replace(plain, resizes=True, model=replace(plain.model, context_max=32768))
+    asks = demand(prompt_tokens=20_000, resizes=True)
+    assert ContextFits().refuse(asks, ollama) is None
+    assert ContextFits().refuse(replace(asks, prompt_tokens=50_000), ollama) is not None
+    assert ContextFits(strict=True).refuse(asks, ollama) is None
+    assert ContextFits(strict=True).refuse(replace(asks, resizes=False), ollama) is not None

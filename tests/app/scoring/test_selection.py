@@ -171,3 +171,27 @@ def test_a_verdict_never_names_somebody_a_filter_refuses(
         first = verdict.ranking.scored[0].candidate
         assert all(part.refuse(wanting, first) is None for part in CHAIN.policy.filter)
         assert allowed or verdict.how != "substitute"
+
+
+def test_4_who_is_refused_by_everybody_for_good_is_hopeless_and_nobody_else() -> None:
+    short, away = on("a", ASKED, loaded=True, context=2048), on("b", ASKED, status="offline")
+    long = demand(ASKED, prompt_tokens=9000)
+    verdict = choose(CHAIN, long, {ASKED: [short]})
+    assert isinstance(verdict, Held)
+    assert verdict.hopeless
+    verdict = choose(CHAIN, long, {ASKED: [short, away]})
+    assert isinstance(verdict, Held)
+    assert not verdict.hopeless
+
+
+def test_1_a_model_that_must_be_loaded_anew_for_more_context_is_not_hot() -> None:
+    def sized(name: str, context: int) -> Candidate:
+        plain = on("a", name, loaded=True, context=context)
+        return replace(plain, resizes=True, model=replace(plain.model, context_max=131072))
+
+    long = demand(ASKED, BACKUP, prompt_tokens=9000, context_needed=9000, resizes=True)
+    verdict = choose(CHAIN, long, {ASKED: [sized(ASKED, 4096)], BACKUP: [sized(BACKUP, 16384)]})
+    assert isinstance(verdict, Placed)
+    assert verdict.model == BACKUP
+    assert not sized(ASKED, 4096).ready_for(long)
+    assert sized(ASKED, 131072).ready_for(replace(long, context_needed=10**6))

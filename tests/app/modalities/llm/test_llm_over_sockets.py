@@ -43,4 +43,5 @@ async def test_an_attempt_that_breaks_before_its_first_token_goes_on_in_the_othe
         answer = await router.http.post("/api/chat", json={"model": MODEL, "messages": HI})
         assert answer.headers["x-fleet-node"] == "b"
         assert answer.text.splitlines()[-1].startswith(f'{{"model":"{MODEL}"')
-        assert second.asked("/api/chat")[0].json() == {"model": MODEL, "messages": HI, "keep_alive": -1}
+        sent = {"model": MODEL, "messages": HI, "options": {"num_ctx": 4096}, "keep_alive": -1}
+        assert second.asked("/api/chat")[0].json() == sent
