@@ -57,6 +57,7 @@ def lifespan(
                     tasks.create_task(writer.run(), name="traces.write"),
                     tasks.create_task(live.run(), name="pages.live"),
                     tasks.create_task(every(min(beat.heartbeat_interval, 1.0), duties.sweep_nodes), name="nodes.sweep"),
+                    tasks.create_task(every(min(beat.heartbeat_interval, 1.0), duties.keep_models), name="models.keep"),
                     tasks.create_task(every(limits.reap_interval, duties.sweep_leases), name="leases.sweep"),
                     tasks.create_task(every(limits.rebalance_interval, duties.judge_again), name="tickets.judge"),
                     tasks.create_task(every(PRUNE_EVERY_S, prune), name="traces.prune"),

@@ -27,6 +27,7 @@ from app.errors import (
 )
 from app.fleet.job import Call, Job, Outcome, Route
 from app.fleet.judge import Court
+from app.fleet.keep import Keeper
 from app.fleet.ledger import Ledger, Trail
 from app.fleet.queue import Lease, Ticket
 from app.fleet.registry import Registry
@@ -70,6 +71,7 @@ class Dispatcher:
         self._clock = clock
         self._granted: dict[int, asyncio.Future[Lease]] = {}
         self._watches: dict[int, Watch] = {}
+        self.keeper = Keeper()
         self._log = structlog.get_logger("fleet")
         self.reaped = 0
         self.closing = False
@@ -196,6 +198,8 @@ class Dispatcher:
             meter = call.meter
             first = await (_first_of_stream(exchange, call, route) if call.stream else _whole(exchange, call, route))
             trail.first_at = self._clock()
+            if call.keeps:
+                self.keeper.want(lease.key, trail.first_at)
             if lease.id in self._watches:
                 self._watches[lease.id].begun = True
         except BaseException as error:

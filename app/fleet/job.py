@@ -80,7 +80,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """What goes to the engine. ``stream``: whether the *engine* is asked to stream. ``notes`` say what was changed.
 
     ``method`` is "GET" for a question without a body. ``headers`` are for the client's answer; ``budget`` is the limit
-    on the output as the engine gets it.
+    on the output as the engine gets it. ``keeps``: the model shall stay in memory, and the call cannot say so.
     """
 
     path: str
@@ -92,6 +92,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
     budget: int | None = None
+    keeps: bool = False
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
 import structlog
 
-from app.errors import NodeTimeout, NodeUnreachable
+from app.errors import HerdError, NodeTimeout, NodeUnreachable
 from app.fleet.dispatcher import Dispatcher
 from app.fleet.intake import Intake
+from app.fleet.keep import Keep
 from app.fleet.node_client import NodeClient
 from app.fleet.registry import Registry
 from app.fleet.watch import Watch
@@ -44,6 +46,7 @@ class Duties:
         self._intake = intake
         self._nodes = nodes
         self._tasks = tasks
+        self._log = structlog.get_logger("fleet")
 
     async def sweep_nodes(self) -> None:
         changes = self._registry.sweep(time.monotonic())
@@ -55,8 +58,23 @@ class Duties:
             watch.probed_at = time.monotonic()
             self._tasks.create_task(self._probe(watch), name="engine.probe")
 
+    async def keep_models(self) -> None:
+        due = self._dispatcher.keeper.due(self._registry.loaded(), time.monotonic(), datetime.now(UTC))
+        for keep in due:
+            self._tasks.create_task(self._keep(keep), name="model.keep")
+
     async def judge_again(self) -> None:
         self._dispatcher.nudge()
+
+    async def _keep(self, keep: Keep) -> None:
+        """Not answered is no harm: the model is asked for again while it is wanted."""
+        node_id, engine, model = keep.key
+        try:
+            await self._nodes.ask(node_id, engine, "/api/generate", keep.body)
+        except HerdError as error:
+            self._log.debug("model.unkept", node=node_id, model=model, error=error.message)
+        else:
+            self._log.info("model.kept", node=node_id, model=model)
 
     async def _probe(self, watch: Watch) -> None:
         """A silent engine that does not answer on a second connection either is dead: its request goes elsewhere."""

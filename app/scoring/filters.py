@@ -19,8 +19,8 @@ _MILD_TO_BAD: tuple[Pressure, ...] = ("unavailable", "normal", "warn", "critical
 class Filter(Struct, frozen=True, kw_only=True, tag_field="use", forbid_unknown_fields=True):
     """What every filter is: a struct of knobs with one question.
 
-    ``yields``: it is not heard when nobody else is left. ``lasting`` is an error's code where a refusal can never change
-    by waiting: who is refused so everywhere is told at once, instead of being held.
+    ``yields``: it is not heard when nobody else is left. ``lasting`` is an error's code where a refusal can never
+    change by waiting: who is refused so everywhere is told at once, instead of being held.
     """
 
     yields: ClassVar[bool] = False

@@ -129,7 +129,11 @@ class Request:
         fitting = fit(self.fields, self.view, self.need, route, self.settings, ollama=self.native)
         call = self._spoken(route, dialect, fitting.changes)
         return msgspec.structs.replace(
-            call, notes=(*call.notes, *fitting.notes), budget=fitting.budget, headers=tuple(fitting.headers)
+            call,
+            notes=(*call.notes, *fitting.notes),
+            headers=tuple(fitting.headers),
+            budget=fitting.budget,
+            keeps=fitting.keeps,
         )
 
     def _spoken(self, route: Route, dialect: str, changes: Fields) -> Call:

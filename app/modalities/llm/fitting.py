@@ -28,13 +28,14 @@ class Need(msgspec.Struct, frozen=True):
 class Fitting(msgspec.Struct):
     """``changes`` are fields with their new values. ``budget`` is the output's limit as the engine gets it.
 
-    ``headers`` are for the answer.
+    ``headers`` are for the answer. ``keeps``: the model shall stay, and this dialect has no word for it.
     """
 
     changes: Fields = {}
     notes: list[str] = []
     headers: list[tuple[str, str]] = []
     budget: int | None = None
+    keeps: bool = False
 
 
 def fit(fields: Fields, view: View, need: Need, route: Route, settings: LanguageModels, *, ollama: bool) -> Fitting:
@@ -47,6 +48,7 @@ def fit(fields: Fields, view: View, need: Need, route: Route, settings: Language
     _size_context(fitting, told, view, need, route, settings.context_protection if sizes else "passthrough")
     if sizes:
         _keep_alive(fitting, fields, view, settings)
+    fitting.keeps = not ollama and route.engine_kind == "ollama" and settings.keep_alive != "leave"
     if told != options:
         fitting.changes["options"] = msgspec.Raw(_encode(told))
     return fitting

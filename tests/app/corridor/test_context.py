@@ -1,5 +1,6 @@
 """Where a long request goes, what its engine is told, and that one which fits nowhere is refused at once."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -77,3 +78,14 @@ async def test_the_mode_is_a_setting() -> None:
         answer = await router.http.post("/api/chat", json={**CHAT, "options": {"num_ctx": 8192}})
         assert fake.asked("/api/chat")[0].json()["options"] == {"num_ctx": 8192}
         assert "action=none" in answer.headers["x-fleet-context"]
+
+
+async def test_after_a_request_in_openais_dialect_an_ollama_is_asked_to_keep_the_model() -> None:
+    async with FakeOllama() as fake, running_router() as router:
+        soon = (datetime.now(UTC) + timedelta(minutes=5)).isoformat()
+        await router.join("a", fake, loaded(expires_at=soon))
+        await router.http.post("/v1/chat/completions", json={**CHAT, "messages": [{"role": "user"}]})
+        await fake.requests.wait(2)
+        [kept] = fake.asked("/api/generate")
+        assert kept.json()["keep_alive"] == -1
+        assert kept.json()["options"] == {"num_ctx": 4096}

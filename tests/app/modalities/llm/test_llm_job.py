@@ -1,5 +1,6 @@
 """What a body becomes: a demand, tags, or the client's error and nothing else."""
 
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from app.errors import BodyInvalid, ModelMissing, NotServed, RequestError
 from app.fleet.job import Route
 from app.modalities.llm import context
+from app.modalities.llm.settings import LanguageModels
 
 ENDPOINTS = ["/api/chat", "/api/generate", "/v1/chat/completions", "/v1/completions"]
 FIELDS = [
@@ -152,6 +154,35 @@ def test_a_substitute_is_noted_also_where_the_request_is_translated() -> None:
     for kind, dialects in (("ollama", ("ollama",)), ("llama", ("openai",))):
         way = route("b", kind=kind, dialects=dialects, how="substitute")
         assert "model.substituted" in call("/api/chat", body, way).notes
+
+
+@pytest.mark.parametrize(
+    ("keep_alive", "said", "arrives"),
+    [
+        ("fill", None, -1), ("fill", "5m", "5m"), ("fill", 0, 0),
+        ("hold", None, -1), ("hold", "5m", -1), ("hold", 0, -1),
+        ("leave", None, None), ("leave", "5m", "5m"),
+    ],
+)  # fmt: skip
+def test_how_long_a_model_stays_is_said_as_the_setting_will(keep_alive: Any, said: Any, arrives: Any) -> None:
+    body = {"model": "a", "messages": [{"role": "user", "content": "hi"}]}
+    body |= {} if said is None else {"keep_alive": said}
+    made = call("/api/chat", body, route("a"), LanguageModels(keep_alive=keep_alive))
+    assert json.loads(made.body).get("keep_alive") == arrives
+    assert not made.keeps
+
+
+def test_who_lets_a_model_go_is_obeyed_also_where_the_router_holds_models() -> None:
+    body = {"model": "a", "messages": [], "keep_alive": 0}
+    made = call("/api/chat", body, route("a"), LanguageModels(keep_alive="hold"))
+    assert json.loads(made.body)["keep_alive"] == 0
+
+
+def test_a_dialect_without_a_word_for_it_leaves_keeping_the_model_to_the_router() -> None:
+    body = {"model": "a", "messages": [{"role": "user", "content": "hi"}]}
+    assert call("/v1/chat/completions", body, route("a")).keeps
+    assert not call("/v1/chat/completions", body, route("a"), LanguageModels(keep_alive="leave")).keeps
+    assert not call("/v1/chat/completions", body, route("a", kind="llama")).keeps
 
 
 @pytest.mark.parametrize(
