@@ -14,6 +14,7 @@ from app.fleet.intake import Intake
 from app.fleet.loops import PRUNE_EVERY_S, Duties, every
 from app.fleet.node_client import NodeClient
 from app.fleet.registry import Registry
+from app.revise import REVISE_EVERY_S, Reviser
 from app.settings.schema import Settings
 from app.store.store import Store
 from app.store.writer import TraceWriter
@@ -36,6 +37,7 @@ def lifespan(
     intake: Intake,
     nodes: NodeClient,
     live: Live,
+    reviser: Reviser,
     advertiser: Advertiser | None,
 ) -> Lifespan:
     """The context that Litestar enters before the first request and leaves after the last."""
@@ -61,6 +63,7 @@ def lifespan(
                     tasks.create_task(every(limits.reap_interval, duties.sweep_leases), name="leases.sweep"),
                     tasks.create_task(every(limits.rebalance_interval, duties.judge_again), name="tickets.judge"),
                     tasks.create_task(every(PRUNE_EVERY_S, prune), name="traces.prune"),
+                    tasks.create_task(every(REVISE_EVERY_S, reviser.revise), name="settings.revise"),
                     tasks.create_task(every(FLUSH_EVERY_S, flush), name="log.flush"),
                 ]
                 if advertiser is not None:

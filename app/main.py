@@ -37,6 +37,7 @@ from app.lifespan import lifespan
 from app.modalities.base import Modality
 from app.modalities.http import Entrance
 from app.modalities.plugin import discover
+from app.revise import Reviser
 from app.scoring.chain import Chain
 from app.scoring.policy import tune
 from app.settings.book import Book
@@ -154,6 +155,7 @@ async def create_router(
             lifespan(
                 settings=settings, store=store, writer=writer, registry=registry, dispatcher=dispatcher,
                 intake=intake, nodes=nodes, live=live,
+                reviser=Reviser(book=book, store=store, registry=registry, modalities=modalities),
                 advertiser=_advertiser(settings, facts, addresses) if settings.server.mdns else None,
             )
         ],

@@ -1,11 +1,14 @@
 """What a modality must provide: data, not a base class. Knows no request and no node."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from litestar import Controller
 
 from app.catalog import Catalog
 from app.fleet.snapshot import ModalityView
+from app.fleet.usage import Revise
 from app.scoring.policy import Policy
 
 
@@ -15,6 +18,7 @@ class Modality:
 
     ``operation`` is what its engines are asked for when nobody says more. ``word`` is its name in ``/fleet/status``
     (empty: ``name``), ``icon`` the symbol of its models on pages.
+    ``revision`` is told the modality's settings in force, and says how it would revise them by what was used.
     ``serves`` false: its doors answer 501 in the caller's dialect until an engine and an adapter exist.
     """
 
@@ -26,6 +30,7 @@ class Modality:
     icon: str = "box"
     policy: Policy | None = None
     catalog: Catalog = field(default_factory=Catalog.empty)
+    revision: Callable[[Any], Revise | None] | None = None
     serves: bool = True
 
     @property

@@ -2,14 +2,15 @@
 
 import msgspec
 from advanced_alchemy.filters import LimitOffset
-from sqlalchemy import ColumnElement, func, select, union_all
+from sqlalchemy import ColumnElement, case, func, select, union_all
 
-from app.store.records import AttemptRecord, LatencySample, TraceRecord
+from app.store.records import AttemptRecord, LatencySample, TokenUse, TraceRecord
 from app.store.services import TraceService, trace_record
 from app.store.store import Store
 from app.store.tables import Trace, TraceTag, TraceTotal
 
 TRACES_MOST = 1000
+DAY_S = 86400.0
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +102,23 @@ async def overview_totals(store: Store) -> Totals:
         total_tokens=prompt + completion,
         models_count=models,
     )
+
+
+async def token_uses(store: Store, *, now: float) -> list[TokenUse]:
+    """What the completed requests of the last week took, for each model as engines spell it."""
+    total = func.coalesce(Trace.prompt_tokens, 0) + func.coalesce(Trace.completion_tokens, 0)
+    week = (Trace.status == "completed", Trace.timestamp >= now - 7 * DAY_S)
+    today = func.max(case((Trace.timestamp >= now - DAY_S, total), else_=0))
+    uses = []
+    async with store.session() as session:
+        models = (
+            await session.execute(select(Trace.model, func.count(), today).where(*week).group_by(Trace.model))
+        ).all()
+        for model, requests, most in models:
+            longest = select(total).where(*week, Trace.model == model).order_by(total.desc())
+            p99 = (await session.execute(longest.offset(requests // 100).limit(1))).scalar_one()
+            uses.append(TokenUse(model=model, requests=requests, p99_tokens=p99, most_tokens=most))
+    return uses
 
 
 def _served_ms(latency_ms: float, queue_wait_ms: float, attempts: list[dict[str, object]]) -> float:

@@ -85,3 +85,12 @@ class LatencySample(msgspec.Struct, frozen=True, kw_only=True):
     node_id: str
     model: str
     latency_s: float
+
+
+class TokenUse(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens, prompt and answer together, of a model's completed requests: of a week, and the most of the last day."""
+
+    model: str
+    requests: int
+    p99_tokens: int
+    most_tokens: int

@@ -15,7 +15,7 @@ from app.modalities.llm import body as bodies
 from app.modalities.llm import context, tags, translate_request
 from app.modalities.llm.body import Fields, View
 from app.modalities.llm.dialects import ollama, openai
-from app.modalities.llm.fitting import Need, fit
+from app.modalities.llm.fitting import Need, fit, override
 from app.modalities.llm.settings import LanguageModels
 from app.modalities.llm.translate_answer import LoadMeter, Shape, StreamTranslator, WholeTranslator
 from app.scoring.types import Demand
@@ -71,7 +71,7 @@ def job(
             operation="chat" if endpoint in ("/api/chat", "/v1/chat/completions") else "generate",
             models=names,
             prompt_tokens=prompt,
-            context_needed=max(need.estimate, need.asked or 0),
+            context_needed=max(need.estimate, need.asked or override(settings, names[0]) or 0),
             resizes=native and (settings.context_protection == "strip" or need.asked is not None),
             needs=_needs(view),
             substitutes=settings.vram_fallback and may_substitute and view.fallback is not False and not view.bound,

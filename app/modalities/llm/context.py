@@ -35,6 +35,7 @@ class Sizing(msgspec.Struct, frozen=True):
     stripped  it is named in place of the client's
     reloaded  a larger one is named, so the model is loaded anew
     sized     a context large enough is named for a model that is to be loaded
+    override  the context that the settings say is named for such a model
     """
 
     num_ctx: int | None = None

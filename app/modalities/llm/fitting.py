@@ -10,6 +10,7 @@ from app.modalities.llm import body as bodies
 from app.modalities.llm import context, thinking
 from app.modalities.llm.body import Fields, View
 from app.modalities.llm.settings import LanguageModels, Protection
+from node.wire import model_key
 
 _FOREVER = msgspec.Raw(b"-1")
 _OPTIONS: msgspec.json.Decoder[Fields | None] = msgspec.json.Decoder(Fields | None)
@@ -45,7 +46,9 @@ def fit(fields: Fields, view: View, need: Need, route: Route, settings: Language
     told = dict(options)
     _limit_output(fitting, fields, told, view, route, settings)
     sizes = ollama and route.engine_kind == "ollama"
-    _size_context(fitting, told, view, need, route, settings.context_protection if sizes else "passthrough")
+    said = override(settings, route.model.name) if sizes and need.asked is None else None
+    mode = settings.context_protection if sizes else "passthrough"
+    _size_context(fitting, told, view, need, route, mode, said)
     if sizes:
         _keep_alive(fitting, fields, view, settings)
     fitting.keeps = not ollama and route.engine_kind == "ollama" and settings.keep_alive != "leave"
@@ -75,25 +78,38 @@ def _limit_output(
             changed[key] = _number(fitting.budget)
 
 
-def _size_context(fitting: Fitting, options: Fields, view: View, need: Need, route: Route, mode: Protection) -> None:
-    """The context that Ollama is told, and what the client is told of it."""
+def override(settings: LanguageModels, name: str) -> int | None:
+    """The context that the settings say for a model of which a request names none."""
+    if not settings.dynamic_num_ctx:
+        return None
+    key = model_key(name)
+    return next((tokens for model, tokens in settings.num_ctx_overrides.items() if model_key(model) == key), None)
+
+
+def _size_context(
+    fitting: Fitting, options: Fields, view: View, need: Need, route: Route, mode: Protection, said: int | None
+) -> None:
+    """The context that Ollama is told, and what the client is told of it. ``said``: what the settings say."""
     model = route.model
     loaded = model.context_length if model.loaded else 0
+    asked = need.asked or said
     sizing = context.NONE
     if mode != "passthrough" and not (view.loads and need.asked):
-        sizing = context.size(asked=need.asked, estimate=need.estimate, loaded=loaded, most=model.context_max)
-    action = sizing.action
+        sizing = context.size(asked=asked, estimate=need.estimate, loaded=loaded, most=model.context_max)
+    action = "kept" if sizing.action == "stripped" and need.asked is None else sizing.action
     if mode == "warn":
         action, sizing = "none" if action in ("none", "kept") else "warned", context.NONE
-    elif sizing.num_ctx is not None:
+    if sizing.num_ctx is None and said is not None:
+        action, sizing = "override", context.Sizing(said, "override")
+    if sizing.num_ctx is not None:
         options["num_ctx"] = _number(sizing.num_ctx)
-    in_force = sizing.num_ctx or need.asked or loaded
+    in_force = sizing.num_ctx or asked or loaded
     if in_force and need.prompt > in_force:
         action = "overflow"
     if action != "none":
         fitting.notes.append(f"context.{action} {in_force or ''}".strip())
     shown = "unknown" if loaded is None else loaded or "no"
-    told = f"needed={max(need.estimate, need.asked or 0)}; loaded={shown}; action={action}"
+    told = f"needed={max(need.estimate, asked or 0)}; loaded={shown}; action={action}"
     fitting.headers.append(("x-fleet-context", f"{told}; num_ctx={sizing.num_ctx}" if sizing.num_ctx else told))
 
 

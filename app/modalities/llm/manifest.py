@@ -5,6 +5,7 @@ from pathlib import Path
 from app import catalog
 from app.modalities.base import Modality
 from app.modalities.llm.controller import Chat
+from app.modalities.llm.sizing import revision
 from app.scoring import policy
 
 HERE = Path(__file__).parent
@@ -18,4 +19,5 @@ MODALITY = Modality(
     icon="message-square",
     policy=policy.load((HERE / "policy.toml").read_text("utf-8")),
     catalog=catalog.load((HERE / "catalog.toml").read_text("utf-8")),
+    revision=revision,
 )

@@ -6,7 +6,7 @@ import pytest
 from traces import NOW, attempt, trace
 
 from app.store import queries
-from app.store.records import LatencySample, TraceRecord
+from app.store.records import LatencySample, TokenUse, TraceRecord
 from app.store.store import Store
 from app.store.writer import TraceWriter
 
@@ -111,3 +111,24 @@ async def test_pruning_deletes_the_old_and_totals_remember_them(store: Store) ->
     assert len(await queries.recent_traces(store, limit=1000, tag="t")) == 1000
     assert await writer.prune(5, NOW + 10 * day) == 0
     assert await writer.prune(0, NOW + 1000 * day) == 0
+
+
+async def test_what_a_models_requests_used_is_told_for_a_week_and_for_a_day(store: Store) -> None:
+    day = queries.DAY_S
+    await write(
+        store,
+        trace(1, timestamp=NOW - 8 * day, prompt_tokens=90_000),
+        trace(2, timestamp=NOW - 2 * day, prompt_tokens=5000, completion_tokens=500),
+        trace(3, timestamp=NOW - 60, prompt_tokens=300, completion_tokens=30),
+        trace(4, timestamp=NOW - 60, prompt_tokens=80_000, status="failed"),
+        trace(5, timestamp=NOW - 60, model="other:1"),
+    )
+    told = {use.model: use for use in await queries.token_uses(store, now=NOW)}
+    assert told["llama3:8b"] == TokenUse(model="llama3:8b", requests=2, p99_tokens=5500, most_tokens=330)
+    assert told["other:1"].most_tokens == 0
+
+
+async def test_the_longest_request_of_a_hundred_does_not_decide(store: Store) -> None:
+    await write(store, *(trace(number, prompt_tokens=100 + number) for number in range(100)))
+    [told] = await queries.token_uses(store, now=NOW)
+    assert told.p99_tokens == 198

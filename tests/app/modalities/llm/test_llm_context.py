@@ -4,14 +4,16 @@ import json
 from typing import Any
 
 import pytest
-from golden.kept import call, route
+from golden.kept import call, job, route
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from app.fleet.job import Call, Route
+from app.fleet.usage import ContextUse
 from app.modalities.llm.context import power_of_two, size
 from app.modalities.llm.settings import LanguageModels
+from app.modalities.llm.sizing import recommended, revision
 
 MESSAGES = [{"role": "user", "content": "hi"}]
 
@@ -23,10 +25,17 @@ def at(loaded: int | None, most: int | None = 131072, kind: str = "ollama") -> R
     return replace(way, model=model)
 
 
-def told(way: Route, path: str = "/api/chat", mode: str = "strip", **body: Any) -> tuple[Any, str, Call]:
+def told(
+    way: Route, path: str = "/api/chat", mode: str = "strip", said: dict[str, int] | None = None, **body: Any
+) -> tuple[Any, str, Call]:
     """The options as the engine gets them, the action, and the whole call."""
     whole = {"model": "smollm2:135m", "messages": MESSAGES, "prompt": "hi", **body}
-    made = call(path, whole, way, LanguageModels(context_protection=mode))  # type: ignore[arg-type]
+    settings = LanguageModels(
+        context_protection=mode,  # type: ignore[arg-type]
+        dynamic_num_ctx=said is not None,
+        num_ctx_overrides=said or {},
+    )
+    made = call(path, whole, way, settings)
     action = dict(made.headers)["x-fleet-context"].partition("action=")[2].partition(";")[0]
     return json.loads(made.body).get("options"), action, made
 
@@ -118,3 +127,56 @@ def test_a_loaded_model_is_loaded_anew_only_for_more_and_never_for_more_than_it_
 @pytest.mark.parametrize(("n", "power"), [(-1, 2048), (0, 2048), (1, 1), (4096, 4096), (4097, 8192)])
 def test_powers_of_two(n: int, power: int) -> None:
     assert power_of_two(n) == power
+
+
+def test_an_override_is_named_where_the_request_names_no_context_and_the_protection_comes_after_it() -> None:
+    said = {"SmolLM2:135m": 16384}
+    assert told(at(None), said=said)[:2] == ({"num_ctx": 16384}, "override")
+    assert told(at(None), mode="passthrough", said=said)[:2] == ({"num_ctx": 16384}, "override")
+    assert told(at(8192), said=said)[:2] == ({"num_ctx": 16384}, "reloaded")
+    assert told(at(32768), said=said)[:2] == ({"num_ctx": 32768}, "kept")
+    assert told(at(None), said=said, options={"num_ctx": 2048})[0] == {"num_ctx": 2048}
+    assert told(at(None), said={"other:1": 16384})[0] is None
+    assert told(at(None, kind="llama"), "/v1/chat/completions", said=said)[0] is None
+
+
+def test_an_override_counts_where_the_node_is_chosen() -> None:
+    said = LanguageModels(dynamic_num_ctx=True, num_ctx_overrides={"a:latest": 16384})
+    body = {"model": "a", "messages": MESSAGES}
+    assert job("/api/chat", body, settings=said).demand.context_needed == 16384
+    assert job("/api/chat", body).demand.context_needed < 100
+
+
+@pytest.mark.parametrize(
+    ("p99", "most", "wanted"),
+    [
+        (0, 0, 4096), (100, 0, 4096), (2730, 0, 4096), (2731, 0, 4096), (5461, 0, 8192), (5462, 0, 16384),
+        (5409, 8675, 16384), (34721, 0, 65536),
+    ],
+)  # fmt: skip
+def test_the_golden_recommendations(p99: int, most: int, wanted: int) -> None:
+    assert recommended(p99, most) == wanted
+
+
+def used(requests: int = 20, p99: int = 2000, context: int = 32768) -> list[ContextUse]:
+    return [ContextUse(model="a:latest", requests=requests, p99_tokens=p99, most_tokens=0, context=context)]
+
+
+@pytest.mark.parametrize(
+    ("uses", "overrides", "due"),
+    [
+        (used(), {}, {"a:latest": 4096}),
+        (used(requests=19), {}, None),
+        (used(context=16384), {}, None),
+        (used(context=0), {}, None),
+        (used(), {"a": 8192}, None),
+        (used(), {"a": 8193}, {"a:latest": 4096}),
+    ],
+)
+def test_an_override_is_written_for_a_context_that_is_far_too_large(
+    uses: list[ContextUse], overrides: dict[str, int], due: dict[str, int] | None
+) -> None:
+    revise = revision(LanguageModels(num_ctx_auto_calculate=True, num_ctx_overrides=overrides))
+    assert revise is not None
+    assert revise(uses) == ({"num_ctx_overrides": due} if due else {})
+    assert revision(LanguageModels(num_ctx_overrides=overrides)) is None
