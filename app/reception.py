@@ -23,7 +23,10 @@ LOGGER = "uvicorn.error.clients"
 
 
 class Reception(HttpToolsProtocol):
-    """One connection of a client. What breaks the bounds is answered 400, what is too slow is closed."""
+    """One connection of a client. What breaks the bounds is answered 400, what is too slow is closed.
+
+    A clock runs only for what a packet left unfinished: the usual request comes whole, and needs none.
+    """
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -32,6 +35,8 @@ class Reception(HttpToolsProtocol):
         self._head_bytes = 0
         self._body_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
+        self._owed: float | None = None
+        self._turned = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -44,6 +49,9 @@ class Reception(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._head_bytes += len(data)
         super().data_received(data)
+        if self._turned:
+            self._turned = False
+            self._expect(self._owed)
         if self._in_head and self._head_bytes > HEAD_MOST and not self.transport.is_closing():
             self.send_400_response("The head of the request is too large.")
 
@@ -51,17 +59,14 @@ class Reception(HttpToolsProtocol):
         super().on_message_begin()
         self._in_head = True
         self._head_bytes = 0
-        self._expect(HEAD_S)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
-        if len(self.headers) > FIELDS_MOST:
-            raise ValueError("too many header fields")
+        self._owed, self._turned = HEAD_S, True
 
     def on_headers_complete(self) -> None:
+        if len(self.headers) > FIELDS_MOST:
+            raise ValueError("too many header fields")
         self._in_head = False
         self._body_bytes = 0
-        self._expect(BODY_S)
+        self._owed, self._turned = BODY_S, True
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -69,7 +74,7 @@ class Reception(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._expect(None)
+        self._owed, self._turned = None, True
         super().on_message_complete()
 
     def _expect(self, seconds: float | None) -> None:

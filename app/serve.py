@@ -122,7 +122,7 @@ async def _serve(settings: Settings, sources: Mapping[str, Source], listener: so
 
 def spare_collector() -> None:
     """What was built by now lives to the end, and requests leave few cycles: the collector need look less, and less
-    often. It took a tenth of the time of short requests."""
+    often. It took a fifteenth of the time of short requests."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)
