@@ -6,6 +6,7 @@ HerdError                       status
     ModelMissing                400   no model was named
     TooLarge                    413   the body is over the limit
     Unservable                  400   nobody can ever serve it: the prompt is longer than any context
+    EncodingUnknown             415   the body is compressed in a way that is not understood
   Forbidden                     403   a page of a foreign origin asked
   Misdirected                   421   the router was called by a name that is not its own
   Unauthorized                  401   a token is needed and was not shown, or is wrong
@@ -66,6 +67,10 @@ class Unservable(RequestError):
     def __init__(self, message: str, *, code: str, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.code = code
+
+
+class EncodingUnknown(RequestError):
+    status = 415
 
 
 class Forbidden(HerdError):

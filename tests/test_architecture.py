@@ -68,6 +68,8 @@ ADDRESSES = {
     ),
     "cyclopts": ("app.cli", "app.ask", "app.demo", "node.cli"),
     "msgspec": ("app", "node"),
+    "backports": ("app.modalities.encoding",),
+    "compression": ("app.modalities.encoding",),
     "xllamacpp": ("node.engines.llama_child",),
 }  # fmt: skip
 """Where each third-party package lives."""
@@ -96,6 +98,8 @@ LATE = {
     ("app.modalities.plugin", "import_module"): "modalities are found by folder",
     ("app.modalities.sections", "import_module"): "their settings are found by folder",
     ("app.demo", "node.engines.gguf"): "only one of the demo's ways needs it",
+    ("app.modalities.encoding", "compression"): "part of Python from 3.14 on",
+    ("app.modalities.encoding", "backports"): "stands in for it before 3.14",
     ("app.serve", "uvloop"): "not there on Windows",
     ("node.start", "uvloop"): "not there on Windows",
     ("node.state", "fcntl"): "not there on Windows",

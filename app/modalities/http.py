@@ -14,10 +14,12 @@ from urllib.parse import quote
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
+from app.dialects import is_error
 from app.errors import EngineRejected, HerdError, HoldTimeout, RequestError, TooLarge
 from app.fleet.dispatcher import Dispatcher
 from app.fleet.job import Job
 from app.fleet.reply import Reply
+from app.modalities.encoding import encoding_of, plain
 
 MakeJob = Callable[[bytes], Job]
 ErrorBody = Callable[[HerdError], bytes]
@@ -50,7 +52,7 @@ class Corridor(ASGIResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         error_body = self._error_body
         try:
-            job = self._make_job(await read_body(scope, receive, self._body_max))
+            job = self._make_job(await plain_body(scope, receive, self._body_max))
         except ClientLeft:
             return
         except HerdError as error:
@@ -117,6 +119,19 @@ class Entrance:
 
     def corridor(self, make_job: MakeJob, error_body: ErrorBody) -> Corridor:
         return Corridor(self._dispatcher, make_job, error_body, body_max=self._body_max)
+
+    async def body(self, scope: Scope, receive: Receive) -> bytes:
+        """The body of a request that needs no corridor. Raises ``HerdError``."""
+        try:
+            return await plain_body(scope, receive, self._body_max)
+        except ClientLeft:
+            raise RequestError("the client left") from None
+
+
+async def plain_body(scope: Scope, receive: Receive, most: int) -> bytes:
+    """The whole body, not compressed any more. An engine gets it like that."""
+    encoding = encoding_of(scope["headers"])
+    return await plain(await read_body(scope, receive, most), encoding, most)
 
 
 async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
@@ -205,10 +220,7 @@ async def send_error(send: Send, error: HerdError, body: bytes) -> None:
 
 def _same_dialect(job: Job, error: EngineRejected) -> bool:
     """Whether the engine's own words may go on as they are: JSON of a body in the client's dialect."""
-    if not error.body or "json" not in error.content_type:
-        return False
-    says_object = b'"error":{' in error.body.replace(b" ", b"")[:200]
-    return says_object == (job.dialect == "openai")
+    return "json" in error.content_type and is_error(job.endpoint, error.body)
 
 
 def _start(status: int, lines: list[tuple[bytes, bytes]]) -> Any:
