@@ -126,9 +126,8 @@ class OpenAIEngine:
         return (*chat, *embed)
 
     async def _llama_dialects(self) -> tuple[str, ...]:
-        anthropic = ("anthropic",) if await self._has("/v1/messages") else ()
-        responses = ("responses",) if await self._has("/v1/responses") else ()
-        return ("openai", *anthropic, *responses)
+        """Without Responses, though it has the path: clients break on its events, and a router translates better."""
+        return ("openai", "anthropic") if await self._has("/v1/messages") else ("openai",)
 
     async def _has(self, path: str) -> bool:
         said = await ask(self._http, self.url + path, method="POST", body={})

@@ -32,7 +32,7 @@ class FakeLlama(FakeOllama):
         self.loading = False
         self.router = False
         self.embeddings = False
-        self.responses = True
+        self.messages = True
 
     def find(self, name: object) -> FakeModel | None:
         """llama.cpp serves its one model under any name; only a router looks at it."""
@@ -63,10 +63,14 @@ class FakeLlama(FakeOllama):
                 return replying([{"id": n, "n_ctx": 4096, "is_processing": False} for n in range(self.total_slots)])
             case "GET", "/version" if self.owner == "vllm":
                 return replying({"version": "0.11.2"})
-            case "POST", "/v1/messages" if llama:
+            case "POST", "/v1/messages" | "/v1/messages/count_tokens" if not llama or not self.messages:
+                return _refused("File Not Found", "not_found_error", 404)
+            case "POST", "/v1/messages" if request.body == b"{}":
                 return _refused("'messages' is required", "server_error", 500)
-            case "POST", "/v1/responses" if llama and self.responses:
-                return _refused("'input' is required", "invalid_request_error", 400)
+            case "POST", "/v1/messages/count_tokens":
+                return replying({"input_tokens": self.prompt_tokens})
+            case "POST", "/v1/responses" if not llama:
+                return _refused("File Not Found", "not_found_error", 404)
             case "POST", "/v1/embeddings" if llama and not self.embeddings:
                 return _refused("This server does not support embeddings.", "not_supported_error", 501)
             case "GET", "/" | "/v1/models/":

@@ -29,6 +29,7 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from fakes import later_dialects
 from fakes.scripted import NDJSON, SSE, Answer, Piece, Request, ScriptedServer, replying
 
 CREATED = "2026-11-24T00:00:00Z"
@@ -41,6 +42,8 @@ INFERENCE = {
     "/v1/chat/completions",
     "/v1/completions",
     "/v1/embeddings",
+    "/v1/messages",
+    "/v1/responses",
 }
 
 
@@ -153,6 +156,8 @@ class FakeOllama(ScriptedServer):
             ("POST", "/v1/chat/completions"): self._openai_chat,
             ("POST", "/v1/completions"): self._openai_completion,
             ("POST", "/v1/embeddings"): self._openai_embeddings,
+            ("POST", "/v1/messages"): self._messages,
+            ("POST", "/v1/responses"): self._responses,
         }
 
     def _openai_models(self) -> dict[str, Any]:
@@ -269,6 +274,24 @@ class FakeOllama(ScriptedServer):
         usage = {"prompt_tokens": len(rows), "total_tokens": len(rows)}
         whole = {"object": "list", "data": rows, "model": body.get("model"), "usage": usage}
         return Answer(pieces=self._paced([], json.dumps(whole).encode()))
+
+    def _messages(self, body: dict[str, Any]) -> Answer:
+        if self._loaded(body) is None:
+            error = {"type": "not_found_error", "message": f"model '{body.get('model')}' not found"}
+            return replying({"type": "error", "error": error}, 404)
+        words = later_dialects.messages(body, self.words, self.prompt_tokens)
+        return self._later(body, words)
+
+    def _responses(self, body: dict[str, Any]) -> Answer:
+        if self._loaded(body) is None:
+            return _openai_absent(body)
+        return self._later(body, later_dialects.responses(body, self.words, self.prompt_tokens))
+
+    def _later(self, body: dict[str, Any], pieces: list[bytes]) -> Answer:
+        paced = self._paced(pieces[:-1], pieces[-1])
+        if body.get("stream"):
+            return Answer(pieces=paced, content_type=SSE, framing="chunked")
+        return Answer(pieces=paced)
 
     def _openai_chat(self, body: dict[str, Any]) -> Answer:
         def whole(text: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ async def test_a_llama_server_tells_its_build_slots_contexts_and_weights(http):
         report = await _engine(fake, http).report()
     assert report.version == "llama.cpp b11549"
     assert report.operations == ("chat", "generate")
-    assert report.dialects == ("openai", "anthropic", "responses")
+    assert report.dialects == ("openai", "anthropic")
     (model,) = report.models
     assert (model.name, model.loaded, model.slots) == ("smollm2:135m", True, 2)
     assert (model.context_length, model.context_max) == (4096, 8192)
@@ -37,10 +37,10 @@ async def test_what_stands_there_is_found_out_once_and_again_after_it_was_away(h
         with pytest.raises(EngineAway):
             await engine.report()
         await fake.accept()
-        fake.total_slots, fake.responses, fake.embeddings = 5, False, True
+        fake.total_slots, fake.messages, fake.embeddings = 5, False, True
         report = await engine.report()
     assert report.models[0].slots == 5
-    assert report.dialects == ("openai", "anthropic")
+    assert report.dialects == ("openai",)
     assert report.operations == ("chat", "generate", "embed")
 
 
