@@ -9,6 +9,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
+from app.api.picker import chats, picked
 from app.errors import BodyInvalid, ModelAbsent, ModelMissing
 from app.fleet.inventory import FleetModel, Inventory
 from node.wire import ModelReport
@@ -71,7 +72,13 @@ class Models(Controller):
 
     @get("/v1/models", summary="All models of the fleet, OpenAI's way")
     async def openai_models(self, inventory: NamedDependency[Inventory]) -> dict[str, Any]:
-        return {"object": "list", "data": [_openai(model) for model in inventory.models()]}
+        """Codex's model picker reads ``models``; everybody else ``data``."""
+        models = inventory.models()
+        return {
+            "object": "list",
+            "data": [_openai(model) for model in models],
+            "models": [picked(model) for model in models if chats(model)],
+        }
 
     @get("/v1/models/{model_id:path}", summary="One model, OpenAI's way")
     async def openai_model(self, model_id: FromPath[str], inventory: NamedDependency[Inventory]) -> dict[str, Any]:
