@@ -24,6 +24,7 @@ from app.catalog import Catalog
 from app.fleet.admission import Admission
 from app.fleet.advertise import Advertiser
 from app.fleet.dispatcher import Dispatcher
+from app.fleet.holders import Holders
 from app.fleet.intake import Intake
 from app.fleet.inventory import Inventory
 from app.fleet.judge import Court
@@ -140,6 +141,7 @@ async def create_router(
         "dispatcher": dispatcher, "court": court, "intake": intake, "inventory": Inventory(registry, nodes),
         "store": store, "facts": facts,
         "admin_key": key, "take_snapshot": take_snapshot,
+        "holders": Holders(registry, nodes),
         "entrance": Entrance(
             dispatcher, body_max=settings.server.body_max_bytes, sections=lambda: book.settings.modalities
         ),

@@ -69,9 +69,10 @@ class RunningRouter:
         *models: ModelReport,
         kind: str = "ollama",
         healthy: bool = True,
+        dialects: tuple[str, ...] = (),
         **more: Any,
     ) -> HeartbeatAck:
-        dialects = ("ollama", "openai") if kind == "ollama" else ("openai",)
+        """``dialects`` are spoken besides the oldest ones of the kind."""
         report = EngineReport(
             name=kind,
             kind=kind,
@@ -79,7 +80,7 @@ class RunningRouter:
             healthy=healthy,
             stale=not healthy,
             operations=("chat", "generate"),
-            dialects=dialects,
+            dialects=(*(("ollama", "openai") if kind == "ollama" else ("openai",)), *dialects),
             port=engine.port,
             reach="loopback",
             models=models or (loaded(),),

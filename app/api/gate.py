@@ -13,6 +13,10 @@ from app.errors import Forbidden, HerdError, Misdirected, RequestError, Unauthor
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 INFERENCE = ("/v1/", "/api/")
 KEY = "/key/"
+ALLOWED_HEADERS = (
+    b"authorization, content-type, x-herd-tags, x-api-key, anthropic-version, anthropic-beta, "
+    b"anthropic-dangerous-direct-browser-access"
+)
 REMEMBERED = 1000
 """Host headers whose verdict is kept."""
 
@@ -123,7 +127,7 @@ async def _preflight(origin: bytes, send: Send) -> None:
     lines = [
         *_cors(origin),
         (b"access-control-allow-methods", b"GET, POST, HEAD, OPTIONS"),
-        (b"access-control-allow-headers", b"authorization, content-type, x-herd-tags, x-api-key"),
+        (b"access-control-allow-headers", ALLOWED_HEADERS),
         (b"access-control-max-age", b"600"),
     ]
     await send({"type": "http.response.start", "status": 204, "headers": lines})

@@ -81,6 +81,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     ``method`` is "GET" for a question without a body. ``headers`` are for the client's answer; ``budget`` is the limit
     on the output as the engine gets it. ``keeps``: the model shall stay in memory, and the call cannot say so.
+    ``error_event`` takes the place of the job's where the end of a broken stream depends on what it said so far.
     """
 
     path: str
@@ -93,6 +94,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[str, str], ...] = ()
     budget: int | None = None
     keeps: bool = False
+    error_event: Callable[[HerdError], bytes] | None = None
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

@@ -59,7 +59,7 @@ class Reply:
             self.ended = True
             outcome: Outcome = "expired" if isinstance(error, Stalled) else "incomplete"
             self.close_lease(outcome, error)
-            return self.job.error_event(error)
+            return (self.call.error_event or self.job.error_event)(error)
         return rest + self._end()
 
     def _end(self) -> bytes:
@@ -72,7 +72,7 @@ class Reply:
             return b""
         error = StreamBroken(f"{self.route.node_id} ended its answer before it was complete")
         self.close_lease("incomplete", error)
-        return self.job.error_event(error)
+        return (self.call.error_event or self.job.error_event)(error)
 
     def client_left(self) -> None:
         self.ended = True

@@ -5,28 +5,54 @@ Native first: where the engine speaks the client's dialect, only the few keys th
 
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
 import msgspec
 
 from app.dialects import error_body
-from app.errors import NotServed
+from app.errors import HerdError, NotServed
 from app.fleet.job import Call, Job, Meter, Route
 from app.modalities.llm import body as bodies
-from app.modalities.llm import context, tags, translate_request
+from app.modalities.llm import context, tags, translate_messages, translate_request, translate_responses
 from app.modalities.llm.body import Fields, View
-from app.modalities.llm.dialects import ollama, openai
+from app.modalities.llm.body_messages import Messages, without_fingerprint
+from app.modalities.llm.body_responses import Responses
+from app.modalities.llm.dialects import anthropic, ollama, openai, responses
 from app.modalities.llm.fitting import Need, fit, override
 from app.modalities.llm.settings import LanguageModels
-from app.modalities.llm.translate_answer import LoadMeter, Shape, StreamTranslator, WholeTranslator
+from app.modalities.llm.translate_answer import translator
+from app.modalities.llm.translate_messages_answer import MessagesWriter
+from app.modalities.llm.translate_ollama import LoadMeter, OllamaWriter, Shape
+from app.modalities.llm.translate_responses_answer import ResponsesWriter
 from app.scoring.types import Demand
 from node.wire import model_key
 
-_READERS: dict[str, msgspec.json.Decoder[View]] = {
-    "/api/chat": msgspec.json.Decoder(bodies.OllamaChat),
-    "/api/generate": msgspec.json.Decoder(bodies.OllamaGenerate),
-    "/v1/chat/completions": msgspec.json.Decoder(bodies.OpenAIChat),
-    "/v1/completions": msgspec.json.Decoder(bodies.OpenAICompletion),
+
+class Dialect(Protocol):
+    """What each file of ``dialects/`` can do."""
+
+    def error_event(self, error: HerdError, /) -> bytes: ...
+    def meter(self, *, stream: bool) -> Meter: ...
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """What a path takes. ``streams``: what it does when the client does not say."""
+
+    reader: msgspec.json.Decoder[View]
+    dialect: str
+    operation: str
+    streams: bool = False
+
+
+_ENDPOINTS: dict[str, Endpoint] = {
+    "/api/chat": Endpoint(msgspec.json.Decoder(bodies.OllamaChat), "ollama", "chat", streams=True),
+    "/api/generate": Endpoint(msgspec.json.Decoder(bodies.OllamaGenerate), "ollama", "generate", streams=True),
+    "/v1/chat/completions": Endpoint(msgspec.json.Decoder(bodies.OpenAIChat), "openai", "chat"),
+    "/v1/completions": Endpoint(msgspec.json.Decoder(bodies.OpenAICompletion), "openai", "generate"),
+    "/v1/messages": Endpoint(msgspec.json.Decoder(Messages), "anthropic", "chat"),
+    "/v1/responses": Endpoint(msgspec.json.Decoder(Responses), "responses", "chat"),
 }
+_DIALECTS: dict[str, Dialect] = {"ollama": ollama, "openai": openai, "anthropic": anthropic, "responses": responses}
 _OURS = ("metadata", "fallback_models", "fallback", "user")
 """Keys for the router's eyes only."""
 DEFAULT = LanguageModels()
@@ -44,48 +70,79 @@ def job(
     client: str = "",
     user_agent: str = "",
     tag_header: str = "",
+    meant: Callable[[str], str] = str,
     may_substitute: bool = True,
     settings: LanguageModels = DEFAULT,
 ) -> Job:
     """The job that a request body asks for. Raises a ``RequestError`` and nothing else.
 
     ``clock`` gives epoch seconds and ``timer`` monotonic ones; both are read only where an answer must be translated.
+    ``meant`` says which model a name stands for.
     ``may_substitute``: the request's head does not forbid that another model stands in.
     """
     fields = bodies.fields_of(body)
-    view = bodies.read(_READERS[endpoint], body)
-    names = bodies.names_of(view)
+    known = _ENDPOINTS[endpoint]
+    view = bodies.read(known.reader, body)
+    asked, *fallbacks = bodies.names_of(view)
+    names = tuple(dict.fromkeys((meant(asked), *fallbacks)))
+    notes = ("model.mapped",) if names[0] != asked else ()
+    steady = without_fingerprint(fields["system"]) if known.dialect == "anthropic" and "system" in fields else None
+    if steady is not None:
+        fields["system"] = steady
+        body = _encode(fields)
+        notes = (*notes, "fingerprint.replaced")
     output = bodies.judge_numbers(view)
-    native = endpoint.startswith("/api/")
-    if not native:
-        bodies.judge_links(view)
+    bodies.judge_links(view)
+    view.judge()
     prompt = context.prompt_tokens(*view.measure())
-    dialect = ollama if native else openai
-    stream = native if view.stream is None else view.stream
+    stream = known.streams if view.stream is None else view.stream
     need = Need(prompt, context.context_needed(prompt, output, settings.context_output), view.num_ctx)
-    request = Request(endpoint, body, fields, view, need, settings, stream=stream, clock=clock, timer=timer)
+    request = Request(
+        request_id, endpoint, body, fields, view, need, settings, notes, stream=stream, clock=clock, timer=timer
+    )
     return Job(
         id=request_id,
         demand=Demand(
             modality="llm",
-            operation="chat" if endpoint in ("/api/chat", "/v1/chat/completions") else "generate",
+            operation=known.operation,
             models=names,
             prompt_tokens=prompt,
             context_needed=max(need.estimate, need.asked or override(settings, names[0]) or 0),
-            resizes=native and (settings.context_protection == "strip" or need.asked is not None),
+            resizes=known.dialect == "ollama" and (settings.context_protection == "strip" or need.asked is not None),
             needs=_needs(view),
             substitutes=settings.vram_fallback and may_substitute and view.fallback is not False and not view.bound,
         ),
         prepare=request.prepare,
         error_body=partial(error_body, endpoint),
-        error_event=dialect.error_event,
-        dialect="ollama" if native else "openai",
+        error_event=_DIALECTS[known.dialect].error_event,
+        dialect=known.dialect,
         endpoint=endpoint,
         stream=stream,
         tags=tags.collect(fields.get("metadata"), tag_header, fields.get("user")),
         client=client,
         user_agent=user_agent,
     )
+
+
+class Question(msgspec.Struct, frozen=True):
+    """How many tokens are in a prompt: of which model, as the router estimates, and the body that asks an engine."""
+
+    model: str
+    estimate: int
+    body: Callable[[str], bytes]
+
+
+def question(body: bytes, meant: Callable[[str], str] = str) -> Question:
+    """The question that a body of ``count_tokens`` asks. Raises a ``RequestError`` and nothing else."""
+    fields = bodies.fields_of(body)
+    view = bodies.read(_ENDPOINTS["/v1/messages"].reader, body)
+    model = meant(bodies.names_of(view)[0])
+    bodies.judge_links(view)
+
+    def asking(name: str) -> bytes:
+        return patch(body, fields, {"model": msgspec.Raw(_encode(name))})
+
+    return Question(model, context.prompt_tokens(*view.measure()), asking)
 
 
 def _needs(view: View) -> tuple[str, ...]:
@@ -97,57 +154,70 @@ def _needs(view: View) -> tuple[str, ...]:
 class Request:
     """A body that was read, and what becomes of it at each node that is tried."""
 
-    __slots__ = ("body", "clock", "endpoint", "fields", "native", "need", "settings", "stream", "timer", "view")
+    __slots__ = (
+        "body", "clock", "dialect", "endpoint", "fields", "need", "notes", "request_id", "settings", "stream", "timer",
+        "view",
+    )  # fmt: skip
 
     def __init__(
         self,
+        request_id: str,
         endpoint: str,
         body: bytes,
         fields: Fields,
         view: View,
         need: Need,
         settings: LanguageModels,
+        notes: tuple[str, ...] = (),
         *,
         stream: bool,
         clock: Callable[[], float],
         timer: Callable[[], float],
     ) -> None:
+        self.request_id = request_id
         self.endpoint = endpoint
         self.body = body
         self.fields = fields
         self.view = view
         self.need = need
         self.settings = settings
-        self.native = endpoint.startswith("/api/")
+        self.notes = notes
+        self.dialect = _ENDPOINTS[endpoint].dialect
         self.stream = stream
         self.clock = clock
         self.timer = timer
 
     def prepare(self, route: Route) -> Call:
         """The call for this route. Raises ``NotServed`` if its engine cannot be spoken to, or a ``RequestError``."""
-        dialect = "ollama" if self.native else "openai"
-        fitting = fit(self.fields, self.view, self.need, route, self.settings, ollama=self.native)
-        call = self._spoken(route, dialect, fitting.changes)
+        fitting = fit(self.fields, self.view, self.need, route, self.settings, ollama=self.dialect == "ollama")
+        call = self._spoken(route, fitting.changes)
         return msgspec.structs.replace(
             call,
-            notes=(*call.notes, *fitting.notes),
+            notes=(*self.notes, *call.notes, *fitting.notes),
             headers=tuple(fitting.headers),
             budget=fitting.budget,
             keeps=fitting.keeps,
         )
 
-    def _spoken(self, route: Route, dialect: str, changes: Fields) -> Call:
-        if dialect in route.dialects:
+    def _spoken(self, route: Route, changes: Fields) -> Call:
+        if self.dialect in route.dialects:
             return self._as_it_is(route, changes)
-        if self.native and "openai" in route.dialects:
-            return self._translated(route, changes)
+        if "openai" in route.dialects:
+            fields = {**self.fields, **changes}
+            match self.dialect:
+                case "ollama":
+                    return self._from_ollama(route, fields)
+                case "anthropic":
+                    return self._from_messages(route, fields)
+                case "responses":
+                    return self._from_responses(route, fields)
         raise NotServed(f"{route.engine} on {route.node_id} does not speak the dialect of {self.endpoint}")
 
-    def _translated(self, route: Route, changes: Fields) -> Call:
+    def _from_ollama(self, route: Route, fields: Fields) -> Call:
         """The request in OpenAI's words, and a meter that brings the answer back into Ollama's."""
         asked = translate_request.read(self.body)
         chat = self.endpoint == "/api/chat"
-        named = (self.view.model or "") if route.how == "asked" else route.model.name
+        named = self._named(route)
         if translate_request.is_load(asked, chat=chat):
             reason = "unload" if bodies.is_zero(self.fields.get("keep_alive")) else "load"
             shape = Shape(model=named, chat=chat, clock=self.clock)
@@ -155,12 +225,39 @@ class Request:
             return Call(
                 path="/v1/models", method="GET", body=b"", meter=LoadMeter(shape, reason), stream=False, notes=notes
             )
-        fields = {**self.fields, **changes}
         out = translate_request.outgoing(asked, fields, chat=chat, model=route.model.name, stream=self.stream)
-        shape = Shape(model=named, chat=chat, clock=self.clock, prefill=out.prefill)
-        meter = StreamTranslator(shape, self.timer) if self.stream else WholeTranslator(shape, self.timer)
-        told = (*out.notes, "model.substituted") if route.how == "substitute" else out.notes
-        return Call(path=out.path, body=out.body, meter=meter, stream=self.stream, notes=told)
+        writer = OllamaWriter(Shape(model=named, chat=chat, clock=self.clock), self.timer)
+        meter = translator(writer, stream=self.stream, prefill=out.prefill)
+        return Call(path=out.path, body=out.body, meter=meter, stream=self.stream, notes=_told(route, out.notes))
+
+    def _from_messages(self, route: Route, fields: Fields) -> Call:
+        """The same out of Anthropic's words."""
+        asked = translate_messages.read(self.body)
+        out = translate_messages.outgoing(
+            asked, fields, model=route.model.name, stream=self.stream, obeys=route.engine_kind != "ollama"
+        )
+        stops = tuple(asked.stop_sequences or ())
+        writer = MessagesWriter(self.request_id, self._named(route), thinks=asked.thinks, stops=stops)
+        meter = translator(writer, stream=self.stream, prefill=out.prefill)
+        return Call(path=out.path, body=out.body, meter=meter, stream=self.stream, notes=_told(route, out.notes))
+
+    def _from_responses(self, route: Route, fields: Fields) -> Call:
+        """The same out of Responses' words."""
+        asked = translate_responses.read(self.body)
+        out = translate_responses.outgoing(
+            asked, fields, model=route.model.name, stream=self.stream, obeys=route.engine_kind != "ollama"
+        )
+        writer = ResponsesWriter(
+            self.request_id, self._named(route), created=self.clock(), fields=self.fields, free_text=asked.free_text()
+        )
+        return Call(
+            path=out.path, body=out.body, meter=translator(writer, stream=self.stream), stream=self.stream,
+            notes=_told(route, out.notes), error_event=writer.error,
+        )  # fmt: skip
+
+    def _named(self, route: Route) -> str:
+        """The model as the client shall see it: as asked for, unless another one serves."""
+        return (self.view.model or "") if route.how == "asked" else route.model.name
 
     def _as_it_is(self, route: Route, changes: Fields) -> Call:
         """The body with nothing changed but what must be; the very same bytes if nothing must."""
@@ -170,22 +267,19 @@ class Request:
         if _renamed(route, self.view.model or ""):
             changes["model"] = msgspec.Raw(_encode(name))
             notes.append("model.substituted" if route.how == "substitute" else "model.renamed")
-        if not self.native and self.stream and not _asks_for_usage(self.view):
+        if self.dialect == "openai" and self.stream and not _asks_for_usage(self.view):
             changes["stream_options"] = _usage_asked(self.view)
             drop_usage = True
             notes.append("usage.asked")
+        meter = openai.StreamMeter(drop_usage=True) if drop_usage else _DIALECTS[self.dialect].meter(stream=self.stream)
         return Call(
             path=self.endpoint,
             body=patch(self.body, self.fields, changes),
-            meter=self._meter(drop_usage),
+            meter=meter,
             stream=self.stream,
             notes=tuple(notes),
+            error_event=meter.error_event if isinstance(meter, responses.StreamMeter) else None,
         )
-
-    def _meter(self, drop_usage: bool) -> Meter:
-        if self.native:
-            return ollama.StreamMeter() if self.stream else ollama.WholeMeter()
-        return openai.StreamMeter(drop_usage=drop_usage) if self.stream else openai.WholeMeter()
 
 
 def patch(body: bytes, fields: Fields, changes: Fields) -> bytes:
@@ -196,6 +290,11 @@ def patch(body: bytes, fields: Fields, changes: Fields) -> bytes:
     for key in _OURS:
         patched.pop(key, None)
     return _encode(patched)
+
+
+def _told(route: Route, notes: tuple[str, ...]) -> tuple[str, ...]:
+    """The notes of a translation, whose model is always written as the engine writes it."""
+    return (*notes, "model.substituted") if route.how == "substitute" else notes
 
 
 def _renamed(route: Route, asked: str) -> bool:

@@ -3,6 +3,7 @@
 Only fields that the router itself needs are read and judged; every other one is the engine's affair.
 """
 
+from collections.abc import Iterable
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
@@ -99,6 +100,13 @@ class View(msgspec.Struct):
         """Characters of text, and the number of messages around them."""
         return 0, 0
 
+    def links(self) -> Iterable[tuple[str, msgspec.Raw]]:
+        """Where an engine would have to fetch something from: the field's name and its value."""
+        return ()
+
+    def judge(self) -> None:
+        """Raises ``BodyInvalid`` for what no engine of a fleet can do."""
+
 
 class ChatView(View):
     messages: list[Message] | None = None
@@ -194,13 +202,20 @@ class OpenAIChat(ChatView):
     def thinks_not(self) -> bool:
         return (
             bytes(self.reasoning_effort) == _NONE
-            or _within(self.reasoning, "effort") == _NONE
-            or _within(self.chat_template_kwargs, "enable_thinking") == b"false"
+            or within(self.reasoning, "effort") == _NONE
+            or within(self.chat_template_kwargs, "enable_thinking") == b"false"
         )
 
     @property
     def output(self) -> Output:
         return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
+
+    def links(self) -> Iterable[tuple[str, msgspec.Raw]]:
+        for message in self.messages or ():
+            for part in message.content if isinstance(message.content, list) else ():
+                yield "image_url", part.image_url
+                yield "audio_url", part.audio_url
+                yield "video_url", part.video_url
 
 
 class OpenAICompletion(View):
@@ -234,7 +249,7 @@ class OpenAICompletion(View):
         return characters, 1
 
 
-def _within(raw: msgspec.Raw, key: str) -> bytes:
+def within(raw: msgspec.Raw, key: str) -> bytes:
     """What stands under a key of an object; empty if there is no such thing."""
     try:
         return bytes(_decode_fields(raw).get(key, b"")) if given(raw) else b""
@@ -296,13 +311,9 @@ def judge_numbers(view: View) -> int | None:
 
 def judge_links(view: View) -> None:
     """Nothing is ever fetched for a request: pictures, sounds and films come within it. Raises ``BodyInvalid``."""
-    for message in getattr(view, "messages", None) or ():
-        if isinstance(message.content, list):
-            for part in message.content:
-                for field in ("image_url", "audio_url", "video_url"):
-                    raw = getattr(part, field)
-                    if given(raw):
-                        _judge_link(field, raw)
+    for field, raw in view.links():
+        if given(raw):
+            _judge_link(field, raw)
 
 
 def is_zero(keep_alive: msgspec.Raw | None) -> bool:
@@ -336,10 +347,13 @@ def _sentence(error: Any, within: str = "") -> str:
     reason, _, path = str(error).partition(" - at `")
     field = f"{within}.{path.rstrip('`').removeprefix('$').removeprefix('.')}".strip(".")
     if isinstance(error, msgspec.ValidationError):
+        if reason.startswith(_MISSING):
+            return f'the field "{field}{"." * bool(field)}{reason.removeprefix(_MISSING).strip("` ")}" is missing'
         if not field:
             return f"the body must be a JSON object: {reason}"
         return f'the field "{field}" is of a wrong type: {reason.replace("`", "")}'
     return f"the body is not valid JSON: {reason}"
 
 
+_MISSING = "Object missing required field"
 _LINK: msgspec.json.Decoder[Link | str] = msgspec.json.Decoder(Link | str)

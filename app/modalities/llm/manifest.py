@@ -4,7 +4,7 @@ from pathlib import Path
 
 from app import catalog
 from app.modalities.base import Modality
-from app.modalities.llm.controller import Chat
+from app.modalities.llm.controller import Chat, Messages
 from app.modalities.llm.sizing import revision
 from app.scoring import policy
 
@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 MODALITY = Modality(
     name="llm",
     title="Language models",
-    controllers=(Chat,),
+    controllers=(Chat, Messages),
     operation="chat",
     word="text",
     icon="message-square",

@@ -11,6 +11,9 @@ KeepAlive = Literal["fill", "hold", "leave"]
 class LanguageModels:
     """How requests to language models are served."""
 
+    anthropic_model_map: dict[str, str] = field(default_factory=dict, metadata={"merges": True})
+    """Models for the names of Anthropic's clients, as a JSON object: a name or a part of one, or `default` for all that
+    the fleet does not know: `{"haiku": "llama3.2:3b", "default": "qwen3-coder:30b"}`."""
     vram_fallback: bool = True
     """A model that would have to be loaded first may be stood in for by a loaded one of its category and size."""
     context_protection: Protection = "strip"

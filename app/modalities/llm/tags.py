@@ -15,22 +15,31 @@ _decode_word = msgspec.json.Decoder(str | int | float | bool | None).decode
 def collect(metadata: msgspec.Raw | None, header: str, user: msgspec.Raw | None) -> tuple[str, ...]:
     """The union of ``metadata.tags``, the header's comma-separated list and the user (as ``user:<value>``), in order.
 
+    Anthropic's clients name the user in ``metadata.user_id``.
     At most 16 tags of at most 64 characters; control characters are dropped; what is no tag is passed over.
     """
     if metadata is None and not header and user is None:
         return ()
-    words = [] if metadata is None else _of_metadata(metadata)
+    told = {} if metadata is None else _of_metadata(metadata)
+    words = _tags(told)
     words += header.split(",")
+    user = told.get("user_id") if user is None else user
     name = "" if user is None else _word(user).strip()
     if name:
         words.append(f"user:{name}")
     return _clean(words)
 
 
-def _of_metadata(metadata: msgspec.Raw) -> list[str]:
+def _of_metadata(metadata: msgspec.Raw) -> dict[str, msgspec.Raw]:
     try:
-        tags = _decode_metadata(metadata).get("tags")
-        return [] if tags is None else [_word(tag) for tag in _decode_list(tags)[: 4 * TAGS_MOST]]
+        return _decode_metadata(metadata)
+    except msgspec.ValidationError:
+        return {}
+
+
+def _tags(told: dict[str, msgspec.Raw]) -> list[str]:
+    try:
+        return [_word(tag) for tag in _decode_list(told["tags"])[: 4 * TAGS_MOST]] if "tags" in told else []
     except msgspec.ValidationError:
         return []
 

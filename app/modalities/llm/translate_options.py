@@ -81,8 +81,15 @@ def thinking(raw: msgspec.Raw | None) -> dict[str, object]:
         return {"chat_template_kwargs": {"enable_thinking": told}}
     if told not in _LEVELS:
         raise BodyInvalid(f'the field "think" must be true, false or one of {", ".join(_LEVELS)}')
-    effort = "high" if told == "max" else told
-    return {"reasoning_effort": effort, "chat_template_kwargs": {"enable_thinking": True, "reasoning_effort": effort}}
+    return effort(told)
+
+
+def effort(level: str) -> dict[str, object]:
+    """How hard to think, of all the levels that dialects know, as the three that most chat templates know."""
+    if level == "none":
+        return thinking(msgspec.Raw(b"false"))
+    known = {"minimal": "low", "low": "low", "medium": "medium"}.get(level, "high")
+    return {"reasoning_effort": known, "chat_template_kwargs": {"enable_thinking": True, "reasoning_effort": known}}
 
 
 def picture(image: str) -> dict[str, object]:

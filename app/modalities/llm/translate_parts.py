@@ -1,4 +1,4 @@
-"""The parts of an OpenAI answer, each made Ollama's: tool calls, logprobs, an echo, times. Pure; knows no node."""
+"""The parts of an OpenAI answer: tool calls in pieces, logprobs, an echo, times. Pure; knows no other dialect."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -41,6 +41,7 @@ class Choice(msgspec.Struct):
     message: Said = msgspec.field(default_factory=Said)
     text: str | None = None
     finish_reason: str | None = None
+    stop_reason: msgspec.Raw = _NOTHING
     logprobs: msgspec.Raw = _NOTHING
 
 
@@ -59,6 +60,22 @@ def decode_chunk(record: bytes) -> Chunk:
         return _decode_chunk(record)
     except records.WRONG as error:
         raise StreamBroken(f"the engine's answer is not of its dialect's shape: {error}") from error
+
+
+class Made(msgspec.Struct, frozen=True):
+    """A tool call that is whole; its arguments are JSON text as the engine wrote it."""
+
+    index: int
+    id: str
+    name: str
+    arguments: str
+
+    def object(self) -> msgspec.Raw | dict[str, str]:
+        """The arguments as an object; what is none is kept under ``_raw``."""
+        if not self.arguments.strip():
+            return {}
+        encoded = self.arguments.encode("utf-8", "replace")
+        return {"_raw": self.arguments} if records.fields(encoded) is None else msgspec.Raw(records.one_line(encoded))
 
 
 class ToolCalls:
@@ -85,12 +102,9 @@ class ToolCalls:
         for index, call in enumerate(calls):
             self._calls[index] = [call.id or "", call.function.name or "", _text(call.function.arguments)]
 
-    def take(self) -> list[dict[str, Any]]:
-        """The calls as Ollama writes them; none is left."""
-        out = []
-        for index, (name, function, arguments) in sorted(self._calls.items()):
-            told = {"function": {"index": index, "name": function, "arguments": _object(arguments)}}
-            out.append({"id": name, **told} if name else told)
+    def take(self) -> list[Made]:
+        """The calls in their own order; none is left."""
+        out = [Made(index, *told) for index, told in sorted(self._calls.items())]
         self._calls = {}
         return out
 
@@ -108,16 +122,13 @@ def _text(raw: msgspec.Raw) -> str:
         return text
 
 
-def _object(text: str) -> msgspec.Raw | dict[str, str]:
-    """Arguments as an object, written as the engine wrote them; what is none is kept under ``_raw``."""
-    if not text.strip():
-        return {}
-    encoded = text.encode("utf-8", "replace")
-    return {"_raw": text} if records.fields(encoded) is None else msgspec.Raw(encoded)
+def stop_of(choice: Choice) -> str | None:
+    """The stop sequence that ended the answer, of engines that tell it (vLLM)."""
+    return records.text({"stop": choice.stop_reason}, "stop") if choice.stop_reason else None
 
 
 def logprobs_of(raw: msgspec.Raw) -> list[Any]:
-    """Ollama's list of tokens with their logprobs, of either of OpenAI's two forms; empty if there is none."""
+    """A list of tokens with their logprobs, of either of OpenAI's two forms; empty if there is none."""
     told = records.fields(raw) if raw else None
     if not told:
         return []

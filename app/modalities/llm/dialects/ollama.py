@@ -2,7 +2,7 @@
 
 from app.dialects import ollama_error
 from app.errors import HerdError
-from app.fleet.job import Usage
+from app.fleet.job import Meter, Usage
 from app.modalities.llm import thinking
 from app.modalities.llm.dialects import records
 from app.modalities.llm.dialects.records import Fields
@@ -16,6 +16,11 @@ _NANO = 1e9
 def error_event(error: HerdError) -> bytes:
     """The error as the last record of a stream."""
     return ollama_error(error) + b"\n"
+
+
+def meter(*, stream: bool) -> Meter:
+    """What reads an answer in this dialect."""
+    return StreamMeter() if stream else WholeMeter()
 
 
 def usage_of(last: Fields) -> Usage:

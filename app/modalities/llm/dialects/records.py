@@ -129,6 +129,11 @@ class Cutter:
             raise StreamBroken(f"a record of the engine's answer is larger than {RECORD_MOST} bytes")
 
 
+def one_line(raw: bytes) -> bytes:
+    """JSON as a record may hold it: a client or a model may have written it over several lines."""
+    return raw.replace(b"\n", b" ").replace(b"\r", b" ")
+
+
 def refusal_of(first: bytes) -> str | None:
     """Why an answer that starts with this record is none; None if it is one."""
     record = fields(first)

@@ -13,12 +13,14 @@ from app.fleet.job import Route
 from app.modalities.llm import context
 from app.modalities.llm.settings import LanguageModels
 
-ENDPOINTS = ["/api/chat", "/api/generate", "/v1/chat/completions", "/v1/completions"]
+ENDPOINTS = ["/api/chat", "/api/generate", "/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses"]
 FIELDS = [
     "model", "messages", "prompt", "stream", "options", "fallback_models", "metadata", "user", "tools", "system",
     "suffix", "images", "fallback", "max_tokens", "max_completion_tokens", "stream_options", "format", "think",
     "keep_alive", "reasoning_effort", "chat_template_kwargs", "reasoning", "raw",
-    "template", "context", "logprobs", "top_logprobs", "temperature", "stop", "a_field_of_tomorrow",
+    "template", "context", "logprobs", "top_logprobs", "temperature", "stop",
+    "input", "instructions", "max_output_tokens", "tool_choice", "thinking", "output_config", "stop_sequences",
+    "text", "previous_response_id", "conversation", "background", "a_field_of_tomorrow",
 ]  # fmt: skip
 WRONG = [
     b"null", b"true", b"5", b"-1", b"1.5", b"1e400", b"1e308", b'""', b'"text"', b"[]", b"[5]", b"[null]", b"[[[]]]",
@@ -27,6 +29,11 @@ WRONG = [
     b'[{"content": [{"image_url": 5}]}]', b'[{"images": "x"}]', b'[{"images": [5]}]', b'[{"tool_calls": 5}]',
     b'[{"tool_calls": [{"function": {"arguments": "x"}}]}]', b'{"num_predict": "x"}', b'{"num_ctx": 1e308}',
     b'{"include_usage": "x"}', b'{"tags": {}}', b'{"tags": [1e400, {}, null, "\\u0000"]}',
+    b'[{"content": [{"type": "image", "source": 5}]}]', b'[{"content": [{"type": "tool_use", "input": "x"}]}]',
+    b'[{"content": [{"type": "tool_result", "content": [5]}]}]', b'[{"type": "function_call", "arguments": 5}]',
+    b'[{"type": "function_call_output", "output": 5}]',
+    b'[{"content": [{"type": "document", "source": {"content": 5}}]}]',
+    b'{"type": 5}', b'{"effort": 5}', b'{"format": {"type": "json_schema", "schema": 5}}',
     b"[" * 600 + b"]" * 600, b"[" * 100_000 + b"]" * 100_000, b'{"a":' * 500 + b"1" + b"}" * 500,
 ]  # fmt: skip
 
@@ -43,7 +50,7 @@ def status(endpoint: str, body: Any, way: Route) -> int:
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_field_of_any_wrong_type_is_the_clients_error_or_the_engines_affair(endpoint: str, field: str) -> None:
-    base = {"model": b'"m"', "messages": b'[{"role": "user", "content": "x"}]', "prompt": b'"x"'}
+    base = {"model": b'"m"', "messages": b'[{"role": "user", "content": "x"}]', "prompt": b'"x"', "input": b'"x"'}
     for value in WRONG:
         body = b",".join(b'"%s": %s' % (key.encode(), text) for key, text in {**base, field: value}.items())
         for way in (route(), route("other:1", "openai", ("openai",))):
@@ -138,10 +145,18 @@ def test_the_demand_says_what_is_needed() -> None:
 
 
 def test_operation_stream_and_models_follow_the_endpoint() -> None:
-    made = {path: job(path, {"model": "a", "fallback_models": ["b", "a"]}) for path in ENDPOINTS}
-    assert [made[path].demand.operation for path in ENDPOINTS] == ["chat", "generate", "chat", "generate"]
-    assert [made[path].stream for path in ENDPOINTS] == [True, True, False, False]
-    assert [made[path].dialect for path in ENDPOINTS] == ["ollama", "ollama", "openai", "openai"]
+    body = {"model": "a", "fallback_models": ["b", "a"], "messages": [], "input": ""}
+    made = {path: job(path, body) for path in ENDPOINTS}
+    assert [made[path].demand.operation for path in ENDPOINTS] == [
+        "chat",
+        "generate",
+        "chat",
+        "generate",
+        "chat",
+        "chat",
+    ]
+    assert [made[path].stream for path in ENDPOINTS] == [True, True, False, False, False, False]
+    assert [made[path].dialect for path in ENDPOINTS] == ["ollama"] * 2 + ["openai"] * 2 + ["anthropic", "responses"]
     assert all(one.demand.models == ("a", "b") for one in made.values())
 
 
