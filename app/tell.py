@@ -43,6 +43,8 @@ def explain_text(answer: Answer) -> str:
     ]
     if answer["verdict"] == "held":
         lines.append("nobody may serve it now: a request would be held")
+    elif answer["verdict"] == "refused":
+        lines.append("nobody can ever serve it: a request would be refused")
     elif answer["how"] != "asked":
         served = clean(str(scored[0]["model"])) if scored else "another model"
         lines.append(f"served by {served} ({answer['how']})")

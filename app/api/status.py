@@ -7,13 +7,14 @@ from typing import Any
 from litestar import Controller, Response, get
 from litestar.di import NamedDependency
 from litestar.params import FromQuery
+from msgspec.structs import replace
 
 from app.api.facts import Facts
 from app.errors import ModelMissing
 from app.fleet.dispatcher import Dispatcher
 from app.fleet.judge import Court
 from app.fleet.snapshot import FleetSnapshot, LineView, NodeView
-from app.scoring.types import Absent, Held, Placed, Ranking
+from app.scoring.types import Held, Placed, Ranking, Verdict
 
 GIB = 1024**3
 
@@ -69,12 +70,24 @@ class Status(Controller):
 
     @get("/fleet/explain", summary="Which node a request would go to, and why")
     async def explain(
-        self, court: NamedDependency[Court], model: FromQuery[str] = "", tokens: FromQuery[int] = 0
+        self,
+        court: NamedDependency[Court],
+        model: FromQuery[str] = "",
+        tokens: FromQuery[int] = 0,
+        context: FromQuery[int] = 0,
+        needs: FromQuery[str] = "",
+        substitutes: FromQuery[bool] = False,
     ) -> dict[str, Any]:
+        """``context``: tokens that prompt and output take together; ``needs``: capabilities, with commas between."""
         if not model.strip():
             raise ModelMissing("name a model: /fleet/explain?model=NAME&tokens=N")
         needed = max(0, min(tokens, 2**31))
-        demand = court.usual(model, needed)
+        demand = replace(
+            court.usual(model, needed),
+            context_needed=max(needed, min(context, 2**31)),
+            needs=tuple(word for need in needs.split(",") if (word := need.strip())),
+            substitutes=substitutes,
+        )
         verdict = court.judge(demand, time.monotonic())
         ranking = verdict.ranking if isinstance(verdict, Placed | Held) else Ranking(policy=court.policy(demand))
         chosen = ranking.scored[0].candidate if isinstance(verdict, Placed) else None
@@ -82,7 +95,7 @@ class Status(Controller):
             "model": model,
             "tokens": needed,
             "policy": ranking.policy,
-            "verdict": "placed" if chosen else "absent" if isinstance(verdict, Absent) else "held",
+            "verdict": _word(verdict),
             "chosen": chosen.node_id if chosen else None,
             "how": verdict.how if isinstance(verdict, Placed) else None,
             "scored": [
@@ -113,6 +126,12 @@ class Status(Controller):
         if dispatcher.closing:
             return Response({"status": "stopping"}, status_code=503, headers={"Retry-After": "5"})
         return Response({"status": "ready"})
+
+
+def _word(verdict: Verdict) -> str:
+    if isinstance(verdict, Held) and verdict.hopeless:
+        return "refused"
+    return verdict.__class__.__name__.lower()
 
 
 def _node(node: NodeView) -> dict[str, Any]:

@@ -111,6 +111,10 @@ def test_explain_shows_points_and_reasons() -> None:
     [
         ({"verdict": "absent", "scored": [], "refused": []}, "no node has llama3.3:70b"),
         ({"verdict": "held", "scored": [], "how": None}, "nobody may serve it now: a request would be held"),
+        (
+            {"verdict": "refused", "scored": [], "how": None},
+            "nobody can ever serve it: a request would be refused",
+        ),
         ({"how": "fallback"}, "served by llama3.3:70b (fallback)"),
     ],
 )

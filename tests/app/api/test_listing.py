@@ -1,12 +1,15 @@
 """What clients that list, show and probe are told, over a real socket."""
 
 import json
+from typing import Any
 
 import ollama
 import openai
 import pytest
 from fakes.fake_ollama import FakeModel, FakeOllama
-from running import loaded, running_router
+from running import GIB, loaded, running_router
+
+from node.wire import ModelReport
 
 FIELDS = {"name", "model", "modified_at", "size", "digest", "details", "capabilities"}
 DETAILS = {"parent_model", "format", "family", "families", "parameter_size", "quantization_level"}
@@ -160,3 +163,20 @@ async def test_the_router_says_that_it_lives_and_whether_it_is_ready() -> None:
         router.router.dispatcher.closing = True
         stopping = await router.http.get("/readyz")
         assert (stopping.status_code, stopping.headers["retry-after"]) == (503, "5")
+
+
+async def test_an_explanation_may_be_asked_with_all_that_a_request_would_need() -> None:
+    async with FakeOllama() as fake, running_router() as router:
+        seen = loaded(context_length=4096, context_max=4096, capabilities=("completion",))
+        twin = loaded("smollm2:360m", capabilities=("completion",))
+        await router.join("a", fake, seen, twin, ModelReport(name="smollm2:1b", size_bytes=GIB))
+
+        async def explained(**asked: object) -> dict[str, Any]:
+            answer = await router.http.get("/fleet/explain", params={"model": "smollm2:135m", **asked})
+            return dict(answer.json())
+
+        assert (await explained(needs="tools, vision"))["refused"][0]["reason"] == "smollm2:135m lacks tools, vision"
+        assert (await explained(tokens=9000))["verdict"] == "refused"
+        assert (await explained(tokens=10, context=9000))["verdict"] == "placed"
+        assert (await explained(model="smollm2:1b", substitutes=True))["how"] == "substitute"
+        assert (await explained(model="smollm2:1b"))["how"] == "asked"

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from fakes.fake_llama import FakeLlama
 from fakes.fake_ollama import FakeModel, FakeOllama
 from fakes.scripted import NDJSON, SSE, Answer, streaming
 from hypothesis import HealthCheck, given, settings
@@ -176,6 +177,21 @@ async def test_tags_are_recorded_and_never_forwarded() -> None:
         assert trace["tags"] == ["app", "x", "team", "user:ada"]
         assert trace["client_ip"] == "127.0.0.1"
         assert trace["original_format"] == "ollama"
+
+
+@pytest.mark.parametrize("kind", ["ollama", "openai"])
+@pytest.mark.parametrize("path", ["/api/chat", "/api/generate", "/v1/chat/completions", "/v1/completions"])
+async def test_what_is_for_the_router_is_recorded_and_reaches_no_engine_of_any_dialect(path: str, kind: str) -> None:
+    async with FakeLlama() as fake, running_router() as router:
+        await router.join("a", fake, kind=kind)
+        body = {"model": "smollm2:135m", "messages": [{"role": "user", "content": "x"}], "prompt": "x", "stream": False}
+        ours = {**OURS, "fallback": False}
+        answer = await router.http.post(path, json={**body, **ours}, headers={"X-Herd-Tags": "team"})
+        assert answer.status_code == 200
+        assert not ours.keys() & fake.requests[-1].json().keys()
+        [trace] = await router.traces()
+        assert trace["tags"] == ["a", "team", "user:me"]
+        assert not any("dropped" in note for note in trace["notes"] or [])
 
 
 async def test_a_fallback_that_the_client_named_serves_and_is_told() -> None:

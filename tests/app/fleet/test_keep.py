@@ -29,15 +29,15 @@ def wanting(now: float = 0.0) -> Keeper:
 
 
 def test_a_wanted_model_that_would_leave_is_asked_for_once_with_the_context_that_is_loaded() -> None:
-    keeper, loaded = wanting(), fleet().loaded()
-    [keep] = keeper.due(loaded, 1.0, NOON)
+    keeper, registry = wanting(), fleet()
+    [keep] = keeper.due(registry.loaded(), 1.0, NOON)
     assert keep.key == KEY
     assert json.loads(keep.body) == {
         "model": "m:1", "keep_alive": -1, "stream": False, "options": {"num_ctx": 8192},
     }  # fmt: skip
     keeper.want(KEY, 2.0)
-    assert keeper.due(loaded, 3.0, NOON) == []
-    assert len(keeper.due(loaded, 1.0 + AGAIN_S, NOON)) == 1
+    assert keeper.due(registry.loaded(), 3.0, NOON) == []
+    assert len(keeper.due(registry.loaded(), 1.0 + AGAIN_S, NOON)) == 1
 
 
 @pytest.mark.parametrize(
