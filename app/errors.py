@@ -15,7 +15,8 @@ HerdError                       status
   HoldTimeout                   503   the model exists, nobody could take the request in time
   NotServed                     501   the modality or operation is not served by this Herd
   SettingLocked                 409   held by a flag or an environment variable
-  EngineRejected                4xx   the engine refused the request itself; its status and words are passed on
+  EngineRejected                4xx   the engine refused the request itself; its status (of Ollama also 500) and words
+                                      are passed on
   NodeFailed                    502   may be tried on another node before the first record
     NodeUnreachable                   no connection
     NodeTimeout                       connected, but silent past its deadline

@@ -4,6 +4,7 @@ Every lease is closed by ``_close_lease`` and nowhere else; every job is written
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -38,6 +39,8 @@ from app.settings.schema import Queue as Limits
 
 OURS = (401, 403, 407, 408)
 """What an engine or a door refuses is the router itself: a client has no part in that, and another node may do."""
+_CLIENTS = re.compile(r'invalid format: |option "[^"]*" must be of type ')
+"""How an Ollama begins when it answers 500 although the request is at fault, not the engine."""
 WHOLE_MOST = 64 * 1024 * 1024
 """Largest answer that is not streamed, in bytes."""
 
@@ -338,7 +341,7 @@ async def _refused(exchange: Exchange, route: Route) -> HerdError:
     text = f"{route.node_id}: {words}"
     if exchange.status in (429, 503):
         return EngineBusy(text, retry_after_s=5)
-    if exchange.status >= 500 or exchange.status in OURS:
+    if exchange.status in OURS or (exchange.status >= 500 and not _CLIENTS.match(words)):
         return EngineFailed(text)
     if exchange.status == 404 and "model" in words.lower():
         return ModelGone(text)

@@ -109,10 +109,13 @@ def test_a_request_for_a_cold_model_loads_it_to_stay(fleet: Herd, ollama: Ollama
     assert "Forever" in said(ollama.command("ps", host=fleet.url))
 
 
-def test_what_ollama_refuses_it_refuses_in_its_own_words(fleet: Herd, ollama: Ollama) -> None:
-    asked = {**QUESTIONS["/api/chat"], "think": True}
+@pytest.mark.parametrize(("wrong", "status"), [({"think": True}, 400), ({"format": "xml"}, 500)])
+def test_what_ollama_refuses_it_refuses_in_its_own_words(
+    fleet: Herd, ollama: Ollama, wrong: dict[str, Any], status: int
+) -> None:
+    asked = {**QUESTIONS["/api/chat"], **wrong}
     own, answer = (http.post("/api/chat", json=asked) for http in (ollama.http, fleet.http))
-    assert own.status_code == answer.status_code == 400
+    assert own.status_code == answer.status_code == status
     assert answer.content == own.content
 
 

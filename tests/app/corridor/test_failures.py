@@ -180,6 +180,22 @@ async def test_a_4xx_of_the_engine_is_the_clients_and_is_not_retried() -> None:
         assert not second.asked("/api/chat")
 
 
+@pytest.mark.parametrize(
+    "words", ['invalid format: "x"; expected "json" or a JSON Schema', 'option "num_ctx" must be of type integer']
+)
+async def test_a_500_of_ollama_that_blames_the_request_is_the_clients_and_no_fault_of_the_engine(words: str) -> None:
+    async with FakeOllama() as first, FakeOllama() as second, running_router() as router:
+        await two_nodes(router, first, second)
+        for fake in (first, second):
+            fake.script("/api/chat", failing(500, json.dumps({"error": words}).encode()), times=None)
+        for _ in range(8):  # of real failures, half as many would let both engines rest
+            answer = await router.http.post("/api/chat", json=BODY)
+            assert (answer.status_code, answer.json()) == (500, {"error": words})
+        assert len(first.asked("/api/chat")) + len(second.asked("/api/chat")) == 8
+        told = (await router.http.get("/fleet/explain", params={"model": BODY["model"]})).json()
+        assert told["refused"] == []
+
+
 async def test_a_node_that_lost_the_model_is_passed_over_and_when_all_did_it_is_404() -> None:
     async with FakeOllama() as first, FakeOllama() as second, running_router() as router:
         await two_nodes(router, first, second)
