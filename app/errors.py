@@ -5,7 +5,7 @@ HerdError                       status
     BodyInvalid                 400   not JSON, not an object, a field of a wrong type
     ModelMissing                400   no model was named
     TooLarge                    413   the body is over the limit
-    Unservable                  400   nobody can ever serve it: the prompt is longer than any context
+    Unservable                  400   nobody can ever serve it: too long a prompt, or no such capability
     EncodingUnknown             415   the body is compressed in a way that is not understood
   Forbidden                     403   a page of a foreign origin asked
   Misdirected                   421   the router was called by a name that is not its own

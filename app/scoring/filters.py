@@ -42,21 +42,29 @@ class Online(Filter, frozen=True, kw_only=True, tag="online"):
         return None
 
 
-class Serves(Filter, frozen=True, kw_only=True, tag="serves"):
-    """The engine is healthy, knows the operation, and the model has the capabilities without which it makes no sense.
+class Capable(Filter, frozen=True, kw_only=True, tag="capable"):
+    """The model has the capabilities without which the request makes no sense.
 
     A model that reports no capability at all is not known well enough to be refused.
     """
+
+    lasting: ClassVar[str] = "capability_missing"
+
+    def refuse(self, demand: Demand, candidate: Candidate) -> str | None:
+        if not demand.needs or not candidate.model.capabilities:
+            return None
+        lacking = [need for need in demand.needs if need not in candidate.model.capabilities]
+        return f"does not support {', '.join(lacking)}" if lacking else None
+
+
+class Serves(Filter, frozen=True, kw_only=True, tag="serves"):
+    """The engine is healthy and knows the operation."""
 
     def refuse(self, demand: Demand, candidate: Candidate) -> str | None:
         if not candidate.healthy:
             return f"{candidate.engine} is down"
         if demand.operation not in candidate.operations:
             return f"{candidate.engine} does not serve {demand.operation}"
-        if demand.needs and candidate.model.capabilities:
-            lacking = [need for need in demand.needs if need not in candidate.model.capabilities]
-            if lacking:
-                return f"{candidate.model.name} lacks {', '.join(lacking)}"
         return None
 
 
@@ -159,7 +167,7 @@ def _gb(room: int, size: int) -> tuple[str, str]:
     return f"{free:.{digits}f}", f"{needed:.{digits}f}"
 
 
-AnyFilter = Online | Serves | OwnerAway | PressureBelow | MemoryFits | Failing | ContextFits
+AnyFilter = Capable | Online | Serves | OwnerAway | PressureBelow | MemoryFits | Failing | ContextFits
 FILTERS: tuple[type[Filter], ...] = (
-    Online, Serves, OwnerAway, PressureBelow, MemoryFits, Failing, ContextFits,
+    Capable, Online, Serves, OwnerAway, PressureBelow, MemoryFits, Failing, ContextFits,
 )  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 from fakes.answers import Responder
 from fakes.fake_ollama import FakeOllama
 from fakes.scripted import NDJSON, Answer, failing, hang, hung_up, reset, streaming
-from running import RunningRouter, running_router
+from running import RunningRouter, loaded, running_router
 
 BODY = {"model": "smollm2:135m", "messages": [{"role": "user", "content": "Hi"}]}
 LINE = b'{"model":"smollm2:135m","message":{"role":"assistant","content":"a"},"done":false}\n'
@@ -168,6 +168,17 @@ async def test_an_answer_that_is_not_streamed_and_breaks_is_tried_elsewhere_whol
         answer = await router.http.post("/api/chat", json={**BODY, "stream": False})
         assert answer.json()["message"]["content"] == "Hello from fake"
         assert answer.headers["x-fleet-node"] == "b"
+
+
+@pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions"])
+async def test_what_no_model_of_that_name_can_do_is_refused_at_once_and_not_held(path: str) -> None:
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
+    async with FakeOllama() as first, running_router(hold_timeout=60) as router:
+        await router.join("a", first, loaded(capabilities=("completion",)))
+        answer = await router.http.post(path, json={**BODY, "tools": tools})
+        assert answer.status_code == 400
+        assert "smollm2:135m: does not support tools" in answer.text
+        assert first.asked(path) == []
 
 
 async def test_a_4xx_of_the_engine_is_the_clients_and_is_not_retried() -> None:

@@ -4,7 +4,7 @@ import pytest
 from builders import candidate, demand
 from msgspec.structs import replace
 
-from app.scoring.filters import ContextFits, Filter, MemoryFits, Online, OwnerAway, PressureBelow, Serves
+from app.scoring.filters import Capable, ContextFits, Filter, MemoryFits, Online, OwnerAway, PressureBelow, Serves
 from app.scoring.types import Candidate
 from node.wire import Capacity
 
@@ -31,16 +31,16 @@ def test_a_refusal_says_why_in_figures(gate: Filter, refused: Candidate, reason:
     assert reason in said
 
 
-@pytest.mark.parametrize("gate", [Online(), Serves(), OwnerAway(), PressureBelow(), MemoryFits()])
+@pytest.mark.parametrize("gate", [Capable(), Online(), Serves(), OwnerAway(), PressureBelow(), MemoryFits()])
 def test_what_is_not_known_never_refuses(gate: Filter) -> None:
     assert gate.refuse(demand(needs=("vision",)), candidate(pressure="unavailable", status="degraded")) is None
 
 
 def test_a_model_without_a_needed_capability_is_refused_only_if_its_capabilities_are_known() -> None:
     needing = demand(needs=("vision",))
-    assert Serves().refuse(needing, candidate(capabilities=("completion",))) == "llama3.2:3b lacks vision"
-    assert Serves().refuse(needing, candidate(capabilities=("completion", "vision"))) is None
-    assert Serves().refuse(needing, candidate(capabilities=())) is None
+    assert Capable().refuse(needing, candidate(capabilities=("completion",))) == "does not support vision"
+    assert Capable().refuse(needing, candidate(capabilities=("completion", "vision"))) is None
+    assert Capable().refuse(needing, candidate(capabilities=())) is None
 
 
 def test_correction_critical_pressure_forbids_only_cold_loads() -> None:

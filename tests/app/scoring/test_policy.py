@@ -24,7 +24,7 @@ SCORE = 'name = "x"\n[[score]]\nuse = "thermal"\nweight = 50\n'
 def test_the_shipped_policies_read_and_name_the_seven_signals(file: Path) -> None:
     policy = load(file.read_text())
     names = [use(part) for part in policy.filter if use(part) != "context_fits"]
-    assert names == ["online", "serves", "owner_away", "pressure_below", "memory_fits", "failing"]
+    assert names == ["capable", "online", "serves", "owner_away", "pressure_below", "memory_fits", "failing"]
     assert [use(part) for part in policy.score] == [
         "thermal", "memory_fit", "queue_depth", "latency", "role_affinity", "availability", "context_fit",
     ]  # fmt: skip

@@ -150,6 +150,17 @@ def test_4_a_known_model_with_nobody_to_serve_it_is_held_with_all_the_reasons() 
     assert [(one.node_id, one.filter) for one in verdict.ranking.refused] == [("a", "online"), ("b", "online")]
 
 
+def test_5_who_waits_for_a_capability_waits_in_vain_even_where_the_node_is_away() -> None:
+    blind = {ASKED: [on("a", ASKED, capabilities=("completion",), status="offline")]}
+    verdict = choose(CHAIN, demand(ASKED, needs=("vision",)), blind)
+    assert isinstance(verdict, Held)
+    assert verdict.hopeless
+    sighted = {**blind, BACKUP: [on("b", BACKUP, capabilities=("vision",), draining=True)]}
+    verdict = choose(CHAIN, demand(ASKED, BACKUP, needs=("vision",)), sighted)
+    assert isinstance(verdict, Held)
+    assert not verdict.hopeless
+
+
 def test_4_a_model_that_no_node_has_is_absent() -> None:
     verdict = choose(CHAIN, demand(ASKED, BACKUP), {ASKED: []}, others(on("c", OTHER, loaded=True)))
     assert verdict == Absent(models=(ASKED, BACKUP))
