@@ -69,24 +69,23 @@ class Catalog:
         """All their models; of two with the same name the first counts."""
         return cls(spec for catalog in catalogs for spec in catalog.models)
 
+    def named(self, name: str) -> ModelSpec | None:
+        """The model of exactly this name; a name without a tag means the first of its family."""
+        key = model_key(name)
+        stem, _, tag = key.rpartition(":")
+        return self._by_key.get(key) or (self._by_stem.get(stem) if tag == "latest" else None)
+
     def lookup(self, name: str) -> ModelSpec | None:
         """The model of this name, or the one of which it is a variant (``gemma3:27b-it-q8_0`` of ``gemma3:27b``).
 
-        A name without a tag means the first of its family. Another tag of a known family is another model: None.
+        Another tag of a known family is another model: None.
         """
-        key = model_key(name)
-        found = self._by_key.get(key)
-        if found is not None:
-            return found
-        stem, _, tag = key.rpartition(":")
-        if tag == "latest":
-            return self._by_stem.get(stem)
-        while "-" in tag:
+        found = self.named(name)
+        stem, _, tag = model_key(name).rpartition(":")
+        while found is None and "-" in tag:
             tag = tag.rpartition("-")[0]
             found = self._by_key.get(f"{stem}:{tag}")
-            if found is not None:
-                return found
-        return None
+        return found
 
     def category(self, name: str) -> str:
         """What the model is good at: by the catalogue, else by its family, else by words in its name, else general."""

@@ -24,7 +24,8 @@ from node.version import own_version
 
 TITLES = {"heartbeat": "Nodes", "queue": "Requests", "score": "Scoring"}
 """Headings in the help where the section's own name says less."""
-ANY_CASE = ("--log-level", "--console-log-level")
+UPPER_CASE = ("--log-level", "--console-log-level")
+LOWER_CASE = ("--auto-pull",)
 
 
 def main() -> None:
@@ -70,8 +71,10 @@ class Heard:
                 said = argument.tokens[0].source
                 name = argument.name.removeprefix("--").replace("-", "_")
                 self.sources[name] = "flag" if said == "cli" else "environment" if said == "env" else "file"
-            if argument.name in ANY_CASE:
+            if argument.name in UPPER_CASE:
                 argument.tokens[:] = [token.evolve(value=token.value.upper()) for token in argument.tokens]
+            if argument.name in LOWER_CASE:
+                argument.tokens[:] = [token.evolve(value=str(token.value).lower()) for token in argument.tokens]
 
 
 def _run_command(heard: Heard) -> Any:

@@ -13,6 +13,8 @@ HerdError                       status
   NotFound                      404   nothing of that name is known
     ModelAbsent                 404   no node has the model
   HoldTimeout                   503   the model exists, nobody could take the request in time
+  NoRoom                        503   no node has room for a model that is to come
+  PullFailed                    500   the engine could not get the model, in its own words
   NotServed                     501   the modality or operation is not served by this Herd
   SettingLocked                 409   held by a flag or an environment variable
   EngineRejected                4xx   the engine refused the request itself; its status (of Ollama also 500) and words
@@ -101,6 +103,16 @@ class ModelAbsent(NotFound):
 class HoldTimeout(HerdError):
     status = 503
     code = "model_not_available"
+
+
+class NoRoom(HerdError):
+    status = 503
+    code = "no_room"
+
+
+class PullFailed(HerdError):
+    status = 500
+    code = "pull_failed"
 
 
 class NotServed(HerdError):

@@ -13,6 +13,7 @@ from app.fleet.dispatcher import Dispatcher
 from app.fleet.intake import Intake
 from app.fleet.loops import PRUNE_EVERY_S, Duties, every
 from app.fleet.node_client import NodeClient
+from app.fleet.pulls import Pulls
 from app.fleet.registry import Registry
 from app.revise import REVISE_EVERY_S, Reviser
 from app.settings.schema import Settings
@@ -36,6 +37,7 @@ def lifespan(
     dispatcher: Dispatcher,
     intake: Intake,
     nodes: NodeClient,
+    pulls: Pulls,
     live: Live,
     reviser: Reviser,
     advertiser: Advertiser | None,
@@ -58,6 +60,7 @@ def lifespan(
                 running = [
                     tasks.create_task(writer.run(), name="traces.write"),
                     tasks.create_task(live.run(), name="pages.live"),
+                    tasks.create_task(pulls.run(), name="models.pull"),
                     tasks.create_task(every(min(beat.heartbeat_interval, 1.0), duties.sweep_nodes), name="nodes.sweep"),
                     tasks.create_task(every(min(beat.heartbeat_interval, 1.0), duties.keep_models), name="models.keep"),
                     tasks.create_task(every(limits.reap_interval, duties.sweep_leases), name="leases.sweep"),

@@ -4,6 +4,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from litestar import Litestar
@@ -12,17 +13,21 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp
 
+from app.api.account import Account
 from app.api.errors import HANDLERS
 from app.api.facts import Facts
 from app.api.gate import Gate
 from app.api.heartbeat import Heartbeats
+from app.api.keeping import Keeping
 from app.api.models import Models
-from app.api.operators import Operators, require_admin
+from app.api.operators import Operators, keeper_where, require_admin
 from app.api.status import Status
 from app.api.trust import AdminKey
 from app.catalog import Catalog
 from app.fleet.admission import Admission
 from app.fleet.advertise import Advertiser
+from app.fleet.arrivals import Arrivals
+from app.fleet.autopull import AutoPull
 from app.fleet.dispatcher import Dispatcher
 from app.fleet.holders import Holders
 from app.fleet.intake import Intake
@@ -31,8 +36,11 @@ from app.fleet.judge import Court
 from app.fleet.latency import Latency
 from app.fleet.ledger import Ledger
 from app.fleet.node_client import NodeClient
+from app.fleet.placement import Placement
+from app.fleet.pulls import Pulls
 from app.fleet.registry import Registry
 from app.fleet.snapshot import FleetSnapshot
+from app.fleet.upkeep import Upkeep
 from app.fleet.view import Viewer
 from app.lifespan import lifespan
 from app.modalities.base import Modality
@@ -40,7 +48,7 @@ from app.modalities.http import Entrance
 from app.modalities.plugin import discover
 from app.revise import Reviser
 from app.scoring.chain import Chain
-from app.scoring.policy import tune
+from app.scoring.policy import load, tune
 from app.settings.book import Book
 from app.settings.resolve import Source
 from app.settings.schema import Settings
@@ -69,6 +77,7 @@ class Router:
 
     app: ASGIApp
     dispatcher: Dispatcher
+    pulls: Pulls
     live: Live
     facts: Facts
 
@@ -94,12 +103,13 @@ async def create_router(
     latency = Latency()
     for sample in await queries.latency_samples(store):
         latency.observe(sample.node_id, model_key(sample.model), sample.latency_s)
+    catalog, keeping = Catalog.joined(modality.catalog for modality in modalities), settings.models
     court = Court(
         registry=registry,
         latency=latency,
         chains=_chains(settings, modalities),
         operations={modality.name: modality.operation for modality in modalities},
-        catalog=Catalog.joined(modality.catalog for modality in modalities),
+        catalog=catalog,
     )
     nodes = NodeClient(
         registry=registry,
@@ -108,9 +118,20 @@ async def create_router(
     )
     writer = TraceWriter(store)
     ledger = Ledger(latency=latency, put=writer.put, clock=time.monotonic, wall=time.time)
+    placement = Placement(registry=registry, catalog=catalog, chain=_placement_chain(keeping.disk_reserve_gb))
+    arrivals = Arrivals(registry=registry, nodes=nodes, clock=time.monotonic)
+    pulls = Pulls(
+        nodes=nodes, registry=registry, placement=placement, arrivals=arrivals, reserve_gb=keeping.disk_reserve_gb,
+        clock=time.monotonic,
+    )  # fmt: skip
+    auto_pull = AutoPull(
+        pulls=pulls, catalog=catalog, limits=keeping,
+        quiet_until=time.monotonic() + 2 * settings.heartbeat.heartbeat_interval, clock=time.monotonic,
+    )  # fmt: skip
     dispatcher = Dispatcher(
-        court=court, registry=registry, nodes=nodes, ledger=ledger, limits=settings.queue, clock=time.monotonic
-    )
+        court=court, registry=registry, nodes=nodes, ledger=ledger, auto_pull=auto_pull, limits=settings.queue,
+        clock=time.monotonic,
+    )  # fmt: skip
     admission = Admission(
         await store.nodes(),
         join=settings.server.join,
@@ -131,7 +152,9 @@ async def create_router(
     )  # fmt: skip
 
     def take_snapshot() -> FleetSnapshot:
-        return viewer.take(time.monotonic(), time.time(), reaped=dispatcher.reaped, dropped=writer.dropped)
+        return viewer.take(
+            time.monotonic(), time.time(), pulls=pulls.all(), reaped=dispatcher.reaped, dropped=writer.dropped
+        )
 
     async def take_traces() -> list[TraceRecord]:
         return await queries.recent_traces(store, limit=SHOWN_TRACES)
@@ -140,23 +163,30 @@ async def create_router(
     things: dict[str, Any] = {
         "dispatcher": dispatcher, "court": court, "intake": intake, "inventory": Inventory(registry, nodes),
         "store": store, "facts": facts,
-        "admin_key": key, "take_snapshot": take_snapshot,
+        "admin_key": key, "take_snapshot": take_snapshot, "pulls": pulls,
         "holders": Holders(registry, nodes),
         "entrance": Entrance(
             dispatcher, body_max=settings.server.body_max_bytes, sections=lambda: book.settings.modalities
         ),
+        "upkeep": Upkeep(
+            registry=registry, nodes=nodes, placement=placement, arrivals=arrivals, pulls=pulls, clock=time.monotonic
+        ),
     }  # fmt: skip
     app = Litestar(
         route_handlers=[
-            Heartbeats, Status, Models, Operators, *routers(live),
+            Heartbeats, Status, Models, Keeping, Account, Operators, *routers(live),
             *(controller for modality in modalities for controller in modality.controllers),
         ],
-        dependencies={**_provided(things), "admin": Provide(require_admin, sync_to_thread=False)},
+        dependencies={
+            **_provided(things),
+            "admin": Provide(require_admin, sync_to_thread=False),
+            "keeper": Provide(keeper_where(keeping.open_models), sync_to_thread=False),
+        },
         exception_handlers=HANDLERS,
         lifespan=[
             lifespan(
                 settings=settings, store=store, writer=writer, registry=registry, dispatcher=dispatcher,
-                intake=intake, nodes=nodes, live=live,
+                intake=intake, nodes=nodes, pulls=pulls, live=live,
                 reviser=Reviser(book=book, store=store, registry=registry, modalities=modalities),
                 advertiser=_advertiser(settings, facts, addresses) if settings.server.mdns else None,
             )
@@ -170,7 +200,7 @@ async def create_router(
     )  # fmt: skip
     server = settings.server
     gate = Gate(app, key=key, hosts=_listed(server.hosts), origins=_listed(server.origins))
-    return Router(app=gate, dispatcher=dispatcher, live=live, facts=facts)
+    return Router(app=gate, dispatcher=dispatcher, pulls=pulls, live=live, facts=facts)
 
 
 def _chains(settings: Settings, modalities: tuple[Modality, ...]) -> dict[str, Chain]:
@@ -179,6 +209,11 @@ def _chains(settings: Settings, modalities: tuple[Modality, ...]) -> dict[str, C
     return {
         modality.name: Chain(tune(modality.policy, changed)) for modality in modalities if modality.policy is not None
     }
+
+
+def _placement_chain(reserve_gb: float) -> Chain:
+    text = (Path(__file__).parent / "fleet" / "placement.toml").read_text("utf-8")
+    return Chain(tune(load(text), {"disk_fits.reserve_gb": reserve_gb}))
 
 
 def _provided(things: Mapping[str, Any]) -> dict[str, Provide]:

@@ -54,8 +54,10 @@ class HerdServer(uvicorn.Server):
             self._router.dispatcher.closing = True
             self._router.live.stop()
             loop.call_later(self._drain_s, self._router.dispatcher.cut_all)
+            loop.call_later(self._drain_s, self._router.pulls.stop_all)
         else:
             loop.call_soon_threadsafe(self._router.dispatcher.cut_all)
+            loop.call_soon_threadsafe(self._router.pulls.stop_all)
             loop.call_later(LAST_WORDS_S, self._leave)
         self.should_exit = True
 

@@ -12,6 +12,8 @@ from app.errors import Forbidden, HerdError, Misdirected, RequestError, Unauthor
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 INFERENCE = ("/v1/", "/api/")
+KEEPING = ("/api/pull", "/api/push", "/api/create", "/api/copy", "/api/delete", "/api/blobs/")
+"""Below ``/api/``, and no inference: a page elsewhere may not do it unless its origin is listed."""
 KEY = "/key/"
 ALLOWED_HEADERS = (
     b"authorization, content-type, x-herd-tags, x-api-key, anthropic-version, anthropic-beta, "
@@ -54,7 +56,7 @@ class Gate:
             if name == b"origin":
                 host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
                 allowed = path.startswith(INFERENCE) and origin_allowed(
-                    value.decode("latin-1"), "", host, self._origins, inference=True
+                    value.decode("latin-1"), "", host, self._origins, inference=infers(path)
                 )
                 return value if allowed else None
         return None
@@ -80,7 +82,7 @@ class Gate:
             path = passed["path"]
         if (origin is not None or site is not None) and method not in SAFE:
             page, how, called = ((part or b"").decode("latin-1") for part in (origin, site, host))
-            if not origin_allowed(page, how, called, self._origins, inference=path.startswith(INFERENCE)):
+            if not origin_allowed(page, how, called, self._origins, inference=infers(path)):
                 raise Forbidden("a page of another origin may not do this", hint="FLEET_ORIGINS adds origins")
         if method == "HEAD":
             passed = passed.copy()
@@ -116,6 +118,10 @@ def _without_key(path: str) -> tuple[str, str]:
     return token, "/" + rest
 
 
+def infers(path: str) -> bool:
+    return path.startswith(INFERENCE) and not path.startswith(KEEPING)
+
+
 async def refuse(path: str, error: HerdError, send: Send) -> None:
     body = error_body(path, error)
     lines = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
@@ -126,7 +132,7 @@ async def refuse(path: str, error: HerdError, send: Send) -> None:
 async def _preflight(origin: bytes, send: Send) -> None:
     lines = [
         *_cors(origin),
-        (b"access-control-allow-methods", b"GET, POST, HEAD, OPTIONS"),
+        (b"access-control-allow-methods", b"GET, POST, HEAD, DELETE, OPTIONS"),
         (b"access-control-allow-headers", ALLOWED_HEADERS),
         (b"access-control-max-age", b"600"),
     ]

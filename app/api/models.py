@@ -23,6 +23,15 @@ NEVER = "2318-01-01T00:00:00Z"
 class ShowRequest(msgspec.Struct):
     model: str = ""
     name: str = ""
+    system: str = ""
+    template: str = ""
+    verbose: bool = False
+    options: dict[str, msgspec.Raw] | None = None
+
+    @property
+    def special(self) -> bool:
+        """Whether the answer depends on more than the model."""
+        return bool(self.system or self.template or self.verbose or self.options)
 
 
 class Models(Controller):
@@ -55,20 +64,21 @@ class Models(Controller):
 
     @post("/api/show", status_code=200, request_max_body_size=1024 * 1024, summary="All about one model")
     async def show(self, request: Request[None, None, State], inventory: NamedDependency[Inventory]) -> Response[bytes]:
+        body = await request.body()
         try:
-            asked = msgspec.json.decode(await request.body(), type=ShowRequest)
+            asked = msgspec.json.decode(body, type=ShowRequest)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BodyInvalid(f"the body is not valid: {error}") from None
         name = asked.model or asked.name
         if not name:
             raise ModelMissing("model is required")
-        told = await inventory.show(name)
-        if told is None:
-            model = inventory.model(name)
-            if model is None:
-                raise ModelAbsent(f"model '{name}' not found")
-            told = msgspec.json.encode(_shown(model.best))
-        return Response(told, media_type="application/json")
+        shown = await inventory.show(name, body if asked.special else b"")
+        if shown is not None:
+            return Response(shown.told, media_type="application/json", headers={"X-Fleet-Node": shown.node_id})
+        model = inventory.model(name)
+        if model is None:
+            raise ModelAbsent(f"model '{name}' not found")
+        return Response(msgspec.json.encode(_shown(model.best)), media_type="application/json")
 
     @get("/v1/models", summary="All models of the fleet, OpenAI's way")
     async def openai_models(self, inventory: NamedDependency[Inventory]) -> dict[str, Any]:
@@ -96,9 +106,17 @@ def _tag(model: FleetModel) -> dict[str, Any]:
         "modified_at": best.modified_at or LONG_AGO,
         "size": best.size_bytes or best.resident_bytes or 0,
         "digest": _digest(best),
-        "details": {**_details(best), **_trained_for(best), "fleet_nodes": model.node_ids},
+        "details": {
+            **_details(best), **_trained_for(best), "fleet_nodes": model.node_ids, **_differing(model),
+        },
         "capabilities": list(best.capabilities),
     }
+
+
+def _differing(model: FleetModel) -> dict[str, Any]:
+    """Nodes that hold other weights under one name are told apart: an update has not reached all of them."""
+    digests = model.digests
+    return {"fleet_digests": digests} if len(digests) > 1 else {}
 
 
 def _loaded(model: ModelReport, node_id: str) -> dict[str, Any]:

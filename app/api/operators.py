@@ -1,6 +1,7 @@
 """What operators do and look up: admit and forget nodes, sign in, read the last traces. Knows no page."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -99,5 +100,20 @@ def is_admin(request: Request[None, None, State], key: AdminKey) -> bool:
 def require_admin(request: Request[None, None, State], admin_key: NamedDependency[AdminKey]) -> Admin:
     """The provider behind ``admin: Admin``. Raises ``Unauthorized``."""
     if not is_admin(request, admin_key):
-        raise Unauthorized("this needs the admin token", hint="`herd run` prints a link that carries it")
+        raise Unauthorized("this needs the admin token", hint=_HINTS[request.scope["path"].startswith("/api/")])
     return Admin()
+
+
+def keeper_where(open_models: bool) -> Callable[..., Admin]:
+    """What makes the provider behind ``keeper: Admin``, who may change models: the administrator, or everybody."""
+
+    def require_keeper(request: Request[None, None, State], admin_key: NamedDependency[AdminKey]) -> Admin:
+        return Admin() if open_models else require_admin(request, admin_key)
+
+    return require_keeper
+
+
+_HINTS = {
+    False: "`herd run` prints a link that carries it",
+    True: "set OLLAMA_HOST=http://ROUTER:PORT/key/TOKEN; the token is in `admin-token` in the router's data folder",
+}

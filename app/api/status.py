@@ -62,9 +62,11 @@ class Status(Controller):
                     "why": view.why,
                     "node_id": view.node_id,
                     "estimated_wait_ms": None if view.estimated_wait_s is None else round(view.estimated_wait_s * 1000),
+                    "progress": view.progress,
                 }
                 for view in shot.waiting[:200]
             ],
+            "pulls": shot.pulls,
             "timestamp": shot.taken_at,
         }
 

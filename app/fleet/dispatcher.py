@@ -26,6 +26,7 @@ from app.errors import (
     StreamBroken,
     Unservable,
 )
+from app.fleet.autopull import AutoPull, Tell, absent
 from app.fleet.job import Call, Job, Outcome, Route
 from app.fleet.judge import Court
 from app.fleet.keep import Keeper
@@ -62,9 +63,11 @@ class Dispatcher:
         registry: Registry,
         nodes: Nodes,
         ledger: Ledger,
+        auto_pull: AutoPull,
         limits: Limits,
         clock: Callable[[], float],
     ) -> None:
+        self._auto_pull = auto_pull
         self._court = court
         self._queue = court.queue
         self._registry = registry
@@ -79,11 +82,14 @@ class Dispatcher:
         self.reaped = 0
         self.closing = False
 
-    async def dispatch(self, job: Job) -> Reply:
-        """Raises a ``HerdError`` when there is nothing to relay; the job is then already written down."""
+    async def dispatch(self, job: Job, tell: Tell | None = None) -> Reply:
+        """Raises a ``HerdError`` when there is nothing to relay; the job is then already written down.
+
+        ``tell`` is called now and then, with a word for people, while the job waits for its model to be brought.
+        """
         trail = Trail(job, self._clock())
         try:
-            return await self._serve(job, trail)
+            return await self._serve(job, trail, tell)
         except asyncio.CancelledError:
             self._ledger.close(trail, "client_disconnected")
             raise
@@ -142,14 +148,14 @@ class Dispatcher:
                 silent.append(watch)
         return silent
 
-    async def _serve(self, job: Job, trail: Trail) -> Reply:
+    async def _serve(self, job: Job, trail: Trail, tell: Tell | None) -> Reply:
         if self.closing:
             raise HoldTimeout("the router is stopping", retry_after_s=5)
         ticket = self._queue.enter(job, trail.entered_at)
         while True:
             waits_from = self._clock()
             try:
-                lease = await self._lease(ticket)
+                lease = await self._lease(ticket, trail, tell)
             finally:
                 trail.waited_s += self._clock() - waits_from
             try:
@@ -163,19 +169,25 @@ class Dispatcher:
                 ticket.exclude(lease.key[0], error)
                 self._ledger.attempt_failed(trail, error)
 
-    async def _lease(self, ticket: Ticket) -> Lease:
+    async def _lease(self, ticket: Ticket, trail: Trail, tell: Tell | None) -> Lease:
         """Wait for a slot. After a failure nobody waits for a node that cannot serve: the failure is the answer."""
         self._court.now = now = self._clock()
         lease = self._queue.try_now(ticket, now)
         if lease is not None:
             return lease
+        if isinstance(ticket.verdict, Absent) and ticket.failure is None:
+            self._auto_pull.bring_for(ticket, self._pull_ended)
+            trail.router_notes.append("model.pulled")
         self._refuse_hopeless(ticket)
         if self._queue.depth >= self._limits.queue_limit:
+            self._auto_pull.let_go(ticket)
             raise HoldTimeout("too many requests wait already", retry_after_s=5)
         self._queue.wait(ticket)
         granted: asyncio.Future[Lease] = asyncio.get_running_loop().create_future()
         self._granted[ticket.id] = granted
         try:
+            if ticket.pull is not None and tell is not None:
+                await self._auto_pull.tell_of(ticket.pull, granted, tell)
             return await granted
         except asyncio.CancelledError:
             if granted.done() and not granted.cancelled() and granted.exception() is None:
@@ -184,6 +196,15 @@ class Dispatcher:
         finally:
             del self._granted[ticket.id]
             self._queue.leave(ticket)
+            self._auto_pull.let_go(ticket)
+
+    def _pull_ended(self, ticket: Ticket, error: HerdError | None) -> None:
+        """The model that the ticket waited for is here, or cannot be had."""
+        ticket.held_since = self._clock()
+        if error is not None:
+            self._give_up(ticket, error)
+        else:
+            self.nudge(ticket.keys)
 
     async def _attempt(self, job: Job, lease: Lease, trail: Trail) -> Reply:
         """One try at one node, up to its first bytes (all if it does not stream). Owns the lease until it returns."""
@@ -191,7 +212,7 @@ class Dispatcher:
         try:
             route = trail.route = self._route(lease)
             call = job.prepare(route)
-            trail.notes = list(call.notes)
+            trail.notes = [*trail.router_notes, *call.notes]
             trail.dispatched_at = self._clock()
             exchange = self._nodes.open(route, call)
             self._watches[lease.id] = self._watch(lease, job, call, exchange)
@@ -276,6 +297,8 @@ class Dispatcher:
 
     def _hold_error(self, ticket: Ticket) -> HerdError:
         model = ticket.job.demand.models[0]
+        if ticket.pull is not None:
+            return self._auto_pull.not_yet(ticket)
         if ticket.held_since is None:
             return HoldTimeout(f"every node that serves {model} was busy for too long", retry_after_s=10)
         return HoldTimeout(f"{model} exists in the fleet, but no node can take it now", retry_after_s=10)
@@ -292,12 +315,12 @@ class Dispatcher:
 
         After a failed attempt that is also a node that cannot serve now.
         """
-        if isinstance(ticket.verdict, Placed):
+        if isinstance(ticket.verdict, Placed) or ticket.pull is not None:
             return
         if ticket.failure is not None:
             raise _final(ticket.failure)
         if isinstance(ticket.verdict, Absent):
-            raise _absent(ticket)
+            raise absent(*ticket.job.demand.models)
         if isinstance(ticket.verdict, Held) and ticket.verdict.hopeless:
             raise _unservable(ticket.verdict)
 
@@ -373,10 +396,3 @@ def _unservable(held: Held) -> Unservable:
     """Each model's own reason, once."""
     reasons = dict.fromkeys(f"{refused.model}: {refused.reason}" for refused in held.ranking.refused)
     return Unservable("; ".join(list(reasons)[:3]), code=held.ranking.refused[0].lasting)
-
-
-def _absent(ticket: Ticket) -> ModelAbsent:
-    names = ", ".join(ticket.job.demand.models)
-    return ModelAbsent(
-        f"model {names} not found on any node", hint=f"`ollama pull {ticket.job.demand.models[0]}` on a node brings it"
-    )

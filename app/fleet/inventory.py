@@ -4,10 +4,14 @@ from dataclasses import dataclass
 
 import msgspec
 
-from app.errors import ModelAbsent, NodeFailed
+from app.errors import HerdError, ModelAbsent, NodeFailed
 from app.fleet.node_client import NodeClient
 from app.fleet.registry import Holding, Registry
 from node.wire import ModelReport, model_key
+
+SHOWN_MOST = 500
+"""Answers of ``/api/show`` that are kept."""
+SHOWN_BYTES_MOST = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +23,25 @@ class FleetModel:
     holdings: tuple[Holding, ...]
 
     @property
+    def digests(self) -> dict[str, list[str]]:
+        """Which nodes hold which weights under this name: more than one entry means that they differ."""
+        found: dict[str, list[str]] = {}
+        for holding in self.holdings:
+            if holding.model.digest:
+                found.setdefault(holding.model.digest, []).append(holding.node.node_id)
+        return found
+
+    @property
     def node_ids(self) -> list[str]:
         return list(dict.fromkeys(holding.node.node_id for holding in self.holdings))
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What an engine says of a model, as it said it."""
+
+    node_id: str
+    told: bytes
 
 
 class Inventory:
@@ -29,6 +50,7 @@ class Inventory:
     def __init__(self, registry: Registry, nodes: NodeClient) -> None:
         self._registry = registry
         self._nodes = nodes
+        self._shown: dict[tuple[str, str], bytes] = {}
 
     def models(self) -> list[FleetModel]:
         """Models on nodes that are not offline and engines that are up, in order of their names."""
@@ -54,20 +76,39 @@ class Inventory:
             if engine.kind == kind and engine.version
         ]
 
-    async def show(self, name: str) -> bytes | None:
-        """The word of an engine that speaks Ollama's dialect about the model; None: no such engine holds it."""
+    async def show(self, name: str, question: bytes = b"") -> Shown | None:
+        """The word of an engine that speaks Ollama's dialect about the model; None: no such engine holds it.
+
+        ``question`` is the client's own, if it asks for more than the usual: only the usual answer is kept, by digest.
+        """
         model = self.model(name)
         if model is None:
             raise ModelAbsent(f"model '{name}' not found")
-        last: NodeFailed | None = None
-        for holding in model.holdings:
+        last: HerdError | None = None
+        for holding in sorted(model.holdings, key=lambda one: not one.model.loaded):
             if "ollama" not in holding.engine.dialects:
                 continue
-            question = msgspec.json.encode({"model": holding.model.name})
+            node_id, digest, spelt = holding.node.node_id, holding.model.digest, holding.model.name
+            if not question and (digest, spelt) in self._shown:
+                return Shown(node_id, self._shown[digest, spelt])
+            asked = question or msgspec.json.encode({"model": spelt})
             try:
-                return await self._nodes.ask(holding.node.node_id, holding.engine.name, "/api/show", question)
+                told = await self._nodes.ask(node_id, holding.engine.name, "/api/show", asked)
+            except ModelAbsent as error:
+                self._registry.model_gone(node_id, holding.engine.name, holding.key)
+                last = error
             except NodeFailed as error:
                 last = error
+            else:
+                if digest and not question:
+                    self._keep(digest, spelt, told)
+                return Shown(node_id, told)
         if last is not None:
             raise last
         return None
+
+    def _keep(self, digest: str, name: str, told: bytes) -> None:
+        if len(told) <= SHOWN_BYTES_MOST:
+            self._shown[digest, name] = told
+            if len(self._shown) > SHOWN_MOST:
+                del self._shown[next(iter(self._shown))]

@@ -97,12 +97,22 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     error_event: Callable[[HerdError], bytes] | None = None
 
 
+class SignOfLife(msgspec.Struct, frozen=True):
+    """What a client that waits for a stream is sent meanwhile: a record that changes nothing in what it shows.
+
+    ``record`` makes it of a word for people; ``content_type`` is what the stream will be.
+    """
+
+    content_type: str
+    record: Callable[[str], bytes]
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One inference request as the house carries it.
 
     ``prepare`` is called once per attempt, when the node is known; it is pure and may raise a ``RequestError``.
     ``error_body`` renders an error as a whole answer and ``error_event`` as the last record of a stream, both in the
-    client's dialect. ``stream`` says whether the *client* gets a stream.
+    client's dialect. ``stream`` says whether the *client* gets a stream; ``sign_of_life`` is for the time before it.
     """
 
     id: str
@@ -113,6 +123,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     dialect: str
     endpoint: str
     stream: bool
+    sign_of_life: SignOfLife | None = None
     tags: tuple[str, ...] = ()
     client: str = ""
     user_agent: str = ""

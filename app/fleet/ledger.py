@@ -14,12 +14,16 @@ from node.wire import model_key
 
 @dataclass(slots=True)
 class Trail:
-    """What happened to one job so far. Times are monotonic seconds."""
+    """What happened to one job so far. Times are monotonic seconds.
+
+    ``notes`` are those of the last attempt, after ``router_notes``: what was done before any.
+    """
 
     job: Job
     entered_at: float
     attempts: list[AttemptRecord] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    router_notes: list[str] = field(default_factory=list)
     waited_s: float = 0.0
     route: Route | None = None
     dispatched_at: float | None = None
@@ -139,7 +143,7 @@ class Ledger:
             streamed=job.stream,
             error_message=(error.message or repr(error)) if error is not None else None,
             tags=list(job.tags) or None,
-            notes=trail.notes or None,
+            notes=trail.notes or trail.router_notes or None,
         )
 
 

@@ -1,11 +1,12 @@
 """The only HTTP towards nodes: the data plane over ``Upstream``, questions to engines over httpx. Knows no dialect."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 
 import httpx
 
-from app.errors import EngineFailed, ModelAbsent, NodeUnreachable
+from app.errors import EngineFailed, ModelAbsent, NodeUnreachable, StreamBroken
 from app.fleet.address import base_url
 from app.fleet.job import Call, Route
 from app.fleet.registry import Registry
@@ -17,6 +18,29 @@ ASK_S = 10.0
 PROBE_S = 1.0
 """Seconds an engine has to show that it lives; asked twice."""
 ANSWER_MOST = 32 * 1024 * 1024
+WRITE_S = 60.0
+"""Seconds an engine may leave a body unread."""
+
+
+class Answer:
+    """An engine's answer whose body is yet to be read."""
+
+    def __init__(self, node_id: str, answer: httpx.Response) -> None:
+        self._node_id = node_id
+        self._answer = answer
+        self.status = answer.status_code
+        self.content_type = answer.headers.get("content-type", "application/json")
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it comes. Raises ``StreamBroken``."""
+        try:
+            async for piece in self._answer.aiter_raw():
+                yield piece
+        except httpx.HTTPError as error:
+            raise StreamBroken(f"{self._node_id} broke off its answer: {type(error).__name__}") from error
+
+    async def whole(self) -> bytes:
+        return await _bounded(self.pieces())
 
 
 class NodeClient:
@@ -26,7 +50,12 @@ class NodeClient:
         self._registry = registry
         self._allowed = frozenset(allowed)
         self._upstream = Upstream(connect_timeout_s=connect_timeout_s)
-        self._http = httpx.AsyncClient(trust_env=False, timeout=httpx.Timeout(ASK_S, connect=connect_timeout_s))
+        self._http = httpx.AsyncClient(
+            trust_env=False,
+            timeout=httpx.Timeout(ASK_S, connect=connect_timeout_s),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
+        )
+        self._patient = httpx.Timeout(None, connect=connect_timeout_s, write=WRITE_S)
 
     async def aclose(self) -> None:
         await self._upstream.aclose()
@@ -49,21 +78,54 @@ class NodeClient:
             content_type=call.content_type,
         )
 
-    async def ask(self, node_id: str, engine: str, path: str, body: bytes) -> bytes:
-        """POST a question to an engine; its JSON answer. Raises ``ModelAbsent`` on 404, else a ``NodeFailed``."""
-        url, headers = self.route_url(node_id, engine)
+    async def ask(
+        self, node_id: str, engine: str, path: str, body: bytes = b"", *, method: str = "POST", timeout_s: float = ASK_S
+    ) -> bytes:
+        """Put a question to an engine; its answer. Raises ``ModelAbsent`` on 404, else a ``NodeFailed``."""
         try:
-            async with self._http.stream(
-                "POST", url + path, content=body, headers={**dict(headers), "content-type": "application/json"}
-            ) as answer:
-                text = await _bounded(answer)
+            async with asyncio.timeout(timeout_s), self.stream(node_id, engine, method, path, body) as answer:
+                text = await answer.whole()
+        except TimeoutError as error:
+            raise NodeUnreachable(f"{node_id} did not answer in {timeout_s:g} s") from error
+        if answer.status == 404:
+            raise ModelAbsent(f"{node_id} does not have the model")
+        if answer.status >= 400:
+            raise EngineFailed(f"{node_id} answered {answer.status}")
+        return text
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        node_id: str,
+        engine: str,
+        method: str,
+        path: str,
+        body: bytes | AsyncIterator[bytes],
+        *,
+        length: int | None = None,
+        content_type: str = "application/json",
+    ) -> AsyncIterator[Answer]:
+        """A request without a deadline, whose body and answer may be of any size: neither is held in memory.
+
+        A body whose ``length`` is not known travels in chunks. Raises ``NodeUnreachable``.
+        """
+        url, way = self.route_url(node_id, engine)
+        headers = {**dict(way), "accept-encoding": "identity"}
+        if body:
+            headers["content-type"] = content_type
+        if length is not None:
+            headers["content-length"] = str(length)
+        request = self._http.build_request(
+            method, url + path, content=body or None, headers=headers, timeout=self._patient
+        )
+        try:
+            answer = await self._http.send(request, stream=True)
         except httpx.HTTPError as error:
             raise NodeUnreachable(f"{node_id}: {type(error).__name__}") from error
-        if answer.status_code == 404:
-            raise ModelAbsent(f"{node_id} does not have the model")
-        if answer.status_code >= 400:
-            raise EngineFailed(f"{node_id} answered {answer.status_code}")
-        return text
+        try:
+            yield Answer(node_id, answer)
+        finally:
+            await answer.aclose()
 
     async def alive(self, url: str, headers: tuple[tuple[str, str], ...]) -> bool:
         """Whether the engine answers anything at all on a fresh connection; asked twice, a second each."""
@@ -78,11 +140,11 @@ class NodeClient:
         return False
 
 
-async def _bounded(answer: httpx.Response) -> bytes:
-    pieces, size = [], 0
-    async for piece in answer.aiter_bytes():
+async def _bounded(pieces: AsyncIterator[bytes]) -> bytes:
+    kept, size = [], 0
+    async for piece in pieces:
         size += len(piece)
         if size > ANSWER_MOST:
             raise EngineFailed("the engine's answer is too large")
-        pieces.append(piece)
-    return b"".join(pieces)
+        kept.append(piece)
+    return b"".join(kept)

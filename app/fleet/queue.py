@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from app.errors import HerdError
 from app.fleet.job import Job
+from app.fleet.pull import Pull
 from app.scoring.types import Absent, Candidate, Held, Placed, Scored, Verdict
 from node.wire import model_key
 
@@ -54,7 +55,8 @@ class Ticket:
     """A job waiting in the queue. ``planned`` is the candidate it waits for, ``excluded`` the nodes that failed it.
 
     ``keys`` are the models whose changes concern it. ``held_since`` is set while nobody may serve it. ``failure`` is
-    what became of its last attempt. Tickets of one ``kind`` have the same candidates.
+    what became of its last attempt. Tickets of one ``kind`` have the same candidates. ``pull`` is what it waits for
+    while its model is brought, and ``pull_s`` how long it may.
     """
 
     id: int
@@ -68,6 +70,13 @@ class Ticket:
     held_since: float | None = None
     verdict: Verdict | None = None
     attempts: int = 0
+    pull: Pull | None = None
+    pull_s: float = 0.0
+
+    def overdue(self, now: float, hold_s: float, wait_s: float) -> bool:
+        if self.pull is not None:
+            return self.held_since is not None and now - self.held_since > self.pull_s
+        return (self.held_since is not None and now - self.held_since > hold_s) or now - self.entered_at > wait_s
 
     def __post_init__(self) -> None:
         demand = self.job.demand
@@ -248,11 +257,7 @@ class Queue:
 
     def overdue(self, now: float, *, hold_s: float, wait_s: float) -> list[Ticket]:
         """Tickets held longer than ``hold_s`` with nobody to take them, or waiting longer than ``wait_s`` at all."""
-        return [
-            ticket
-            for ticket in self._tickets.values()
-            if (ticket.held_since is not None and now - ticket.held_since > hold_s) or now - ticket.entered_at > wait_s
-        ]
+        return [ticket for ticket in self._tickets.values() if ticket.overdue(now, hold_s, wait_s)]
 
     def _settle(self, ticket: Ticket, verdict: Verdict, now: float, counts: Counts) -> Lease | None:
         ticket.verdict = verdict

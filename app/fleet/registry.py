@@ -11,11 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+import msgspec
+
 from app.scoring.types import Status
 from node.wire import EngineReport, Heartbeat, ModelReport, model_key
 
 DISK_TO_MEMORY = 1.2
 """What a model takes in memory over its size on disk, while nobody has measured it (weights, cache and compute)."""
+BELIEVED_S = 60.0
+"""Seconds a model that came is believed to be there though its node's reports, made before, do not have it yet."""
 UNLOADS_KEPT = 256
 """Unloaded models remembered for each node."""
 
@@ -73,6 +77,7 @@ class Registry:
         self._loaded: dict[str, tuple[Holding, ...]] = {}
         self._resident: dict[str, int] = {}
         self._gone: set[tuple[str, str, str]] = set()
+        self._came: dict[tuple[str, str, str], tuple[ModelReport, float]] = {}
 
     def nodes(self) -> tuple[Node, ...]:
         return tuple(self._nodes.values())
@@ -105,6 +110,7 @@ class Registry:
             changes.append(Change("node.joined", node.node_id, peer))
         elif node.status != "online" and not heartbeat.goodbye:
             changes.append(Change("node.online", node.node_id, peer, _keys(heartbeat)))
+        heartbeat = self._with_arrivals(heartbeat, now)
         node.peer, node.heartbeat, node.seen_at = peer, heartbeat, now
         node.status = "offline" if heartbeat.goodbye else "online"
         if heartbeat.goodbye:
@@ -144,7 +150,33 @@ class Registry:
     def model_gone(self, node_id: str, engine: str, key: str) -> None:
         """The engine itself says that it lacks a model it had reported: believe it until its inventory changes."""
         self._gone.add((node_id, engine, key))
+        self._came.pop((node_id, engine, key), None)
         self._reindex(node_id)
+
+    def model_came(self, node_id: str, engine: str, model: ModelReport, now: float) -> None:
+        """The engine itself lists a model that its node has not reported yet."""
+        key = (node_id, engine, model_key(model.name))
+        self._gone.discard(key)
+        self._came[key] = (model, now)
+        node = self._nodes.get(node_id)
+        if node is not None:
+            node.heartbeat = self._with_arrivals(node.heartbeat, now)
+        self._reindex(node_id)
+
+    def _with_arrivals(self, heartbeat: Heartbeat, now: float) -> Heartbeat:
+        """The report with the models that came after it was made; what it has itself need not be kept any longer."""
+        for (node_id, name, key), (model, since) in list(self._came.items()):
+            engine = next((one for one in heartbeat.engines if one.name == name), None)
+            if node_id != heartbeat.node_id or engine is None:
+                continue
+            if now - since > BELIEVED_S or any(model_key(known.name) == key for known in engine.models):
+                if now > since:
+                    del self._came[node_id, name, key]
+                continue
+            grown = msgspec.structs.replace(engine, models=(*engine.models, model))
+            engines = tuple(grown if one is engine else one for one in heartbeat.engines)
+            heartbeat = msgspec.structs.replace(heartbeat, engines=engines)
+        return heartbeat
 
     def size_bytes(self, holding: Holding) -> int | None:
         """Memory the model takes, best knowledge first: measured here, measured anywhere, size on disk and a fifth."""

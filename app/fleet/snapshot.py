@@ -49,7 +49,11 @@ class LineView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WaitingView(msgspec.Struct, frozen=True, kw_only=True):
-    """One waiting ticket, in order of arrival. ``why`` is "busy" (planned onto ``node_id``) or "held" (nobody may)."""
+    """One waiting ticket, in order of arrival.
+
+    ``why`` is "busy" (planned onto ``node_id``), "pulling" (its model is being brought there, ``progress`` is 0 to 1)
+    or "held" (nobody may take it).
+    """
 
     request_id: str
     model: str
@@ -58,6 +62,18 @@ class WaitingView(msgspec.Struct, frozen=True, kw_only=True):
     why: str
     node_id: str = ""
     estimated_wait_s: float | None = None
+    progress: float | None = None
+
+
+class PullView(msgspec.Struct, frozen=True, kw_only=True):
+    """A model on its way to a node. ``total_bytes`` is what its engine has told of so far."""
+
+    node_id: str
+    model: str
+    status: str
+    completed_bytes: int
+    total_bytes: int
+    wanted: int
 
 
 class ModalityView(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +94,7 @@ class FleetSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[LineView, ...] = ()
     waiting: tuple[WaitingView, ...] = ()
     modalities: tuple[ModalityView, ...] = ()
+    pulls: tuple[PullView, ...] = ()
     completed: int = 0
     failed: int = 0
     retried: int = 0

@@ -1,14 +1,16 @@
 """Takes the snapshot that status endpoints and pages show. Pure; knows no HTTP; times are told by the caller."""
 
+from collections.abc import Iterable
 from math import ceil
 
 from app.fleet.admission import Admission
 from app.fleet.judge import Court
 from app.fleet.latency import Latency
 from app.fleet.ledger import Ledger
+from app.fleet.pull import Pull
 from app.fleet.queue import Key, Ticket
 from app.fleet.registry import Registry
-from app.fleet.snapshot import FleetSnapshot, LineView, ModalityView, NodeView, WaitingView
+from app.fleet.snapshot import FleetSnapshot, LineView, ModalityView, NodeView, PullView, WaitingView
 from node.wire import model_key
 
 GIB = 1024**3
@@ -34,7 +36,9 @@ class Viewer:
         self._ledger = ledger
         self._modalities = modalities
 
-    def take(self, now: float, wall: float, *, reaped: int = 0, dropped: int = 0) -> FleetSnapshot:
+    def take(
+        self, now: float, wall: float, *, pulls: Iterable[Pull] = (), reaped: int = 0, dropped: int = 0
+    ) -> FleetSnapshot:
         """``now`` is monotonic, ``wall`` epoch seconds."""
         lines = self._lines()
         return FleetSnapshot(
@@ -43,6 +47,7 @@ class Viewer:
             lines=tuple(lines.values()),
             waiting=self._waiting(now, lines),
             modalities=self._modalities,
+            pulls=tuple(_pull_view(pull) for pull in pulls),
             completed=self._ledger.completed,
             failed=self._ledger.failed,
             retried=self._ledger.retried,
@@ -109,6 +114,8 @@ class Viewer:
 
     def _waiting_view(self, ticket: Ticket, position: int, now: float, lines: dict[Key, LineView]) -> WaitingView:
         line = lines.get(ticket.planned) if ticket.planned is not None else None
+        pull = ticket.pull
+        where = ticket.planned[0] if ticket.planned is not None else pull.node_id if pull is not None else ""
         estimate = None
         if line is not None:
             estimate = wait_s(line.slots + position - 1, line.slots, line.p75_s or 1.0)
@@ -117,10 +124,22 @@ class Viewer:
             model=model_key(ticket.job.demand.models[0]),
             position=position,
             waited_s=max(0.0, now - ticket.entered_at),
-            why="held" if ticket.planned is None else "busy",
-            node_id=ticket.planned[0] if ticket.planned is not None else "",
+            why="busy" if ticket.planned is not None else "pulling" if pull is not None else "held",
+            node_id=where,
             estimated_wait_s=estimate,
+            progress=None if pull is None else pull.progress,
         )
+
+
+def _pull_view(pull: Pull) -> PullView:
+    return PullView(
+        node_id=pull.node_id,
+        model=pull.name,
+        status=pull.status,
+        completed_bytes=pull.completed,
+        total_bytes=pull.total,
+        wanted=pull.wanted,
+    )
 
 
 def wait_s(ahead: int, slots: int, p75_s: float) -> float:

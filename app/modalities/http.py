@@ -17,7 +17,7 @@ from litestar.types import Receive, Scope, Send
 from app.dialects import is_error
 from app.errors import EngineRejected, HerdError, HoldTimeout, RequestError, TooLarge
 from app.fleet.dispatcher import Dispatcher
-from app.fleet.job import Job
+from app.fleet.job import Job, SignOfLife
 from app.fleet.reply import Reply
 from app.modalities.encoding import encoding_of, plain
 
@@ -77,24 +77,39 @@ class Corridor(ASGIResponse):
             pass
 
     async def _relay(self, job: Job, send: Send) -> None:
-        try:
-            reply = await self._dispatcher.dispatch(job)
-        except EngineRejected as error:
-            await send_error(send, error, error.body if _same_dialect(job, error) else job.error_body(error))
-            return
-        except HerdError as error:
-            await send_error(send, error, job.error_body(error))
-            return
-        try:
-            if reply.whole:
-                await send(_start(200, headers(reply, len(reply.first))))
-                await send({"type": "http.response.body", "body": reply.first, "more_body": False})
+        begun = False
+
+        async def tell(word: str) -> None:
+            """A stream whose client waits long begins before its answer does."""
+            nonlocal begun
+            if job.sign_of_life is None or not job.stream:
                 return
-            await send(_start(200, headers(reply)))
-            await send({"type": "http.response.body", "body": reply.first, "more_body": True})
+            if not begun:
+                await send(_start(200, early_headers(job, job.sign_of_life)))
+                begun = True
+            await send(_piece(job.sign_of_life.record(word)))
+
+        try:
+            reply = await self._dispatcher.dispatch(job, tell)
+        except HerdError as error:
+            if begun:
+                await send(_piece(job.error_event(error), more=False))
+            elif isinstance(error, EngineRejected) and _same_dialect(job, error):
+                await send_error(send, error, error.body)
+            else:
+                await send_error(send, error, job.error_body(error))
+            return
+        try:
+            if reply.whole and not begun:
+                await send(_start(200, headers(reply, len(reply.first))))
+                await send(_piece(reply.first, more=False))
+                return
+            if not begun:
+                await send(_start(200, headers(reply)))
+            await send(_piece(reply.first))
             while piece := await reply.next():
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+                await send(_piece(piece))
+            await send(_piece(b"", more=False))
         finally:
             reply.client_left()
 
@@ -201,6 +216,15 @@ def _of_whole(reply: Reply) -> list[tuple[bytes, bytes]]:
     return [(name, header_value(str(value))) for name, value in known if value]
 
 
+def early_headers(job: Job, sign: SignOfLife) -> list[tuple[bytes, bytes]]:
+    """What is true before there is a reply: nobody knows yet who will serve."""
+    return [
+        (b"content-type", sign.content_type.encode("latin-1")),
+        (b"x-request-id", job.id.encode()),
+        (b"cache-control", b"no-cache"),
+    ]
+
+
 def header_value(text: str) -> bytes:
     """Text as a header may carry it: printable ASCII as it is, everything else percent-encoded."""
     return quote(text, safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~").encode("ascii")
@@ -221,6 +245,10 @@ async def send_error(send: Send, error: HerdError, body: bytes) -> None:
 def _same_dialect(job: Job, error: EngineRejected) -> bool:
     """Whether the engine's own words may go on as they are: JSON of a body in the client's dialect."""
     return "json" in error.content_type and is_error(job.endpoint, error.body)
+
+
+def _piece(body: bytes, *, more: bool = True) -> Any:
+    return {"type": "http.response.body", "body": body, "more_body": more}
 
 
 def _start(status: int, lines: list[tuple[bytes, bytes]]) -> Any:

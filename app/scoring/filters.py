@@ -69,9 +69,13 @@ class Serves(Filter, frozen=True, kw_only=True, tag="serves"):
 
 
 class OwnerAway(Filter, frozen=True, kw_only=True, tag="owner_away"):
-    """The owner leaves enough of the machine to the fleet. A machine that learns no capacity always passes."""
+    """The owner leaves enough of the machine to the fleet. A machine that learns no capacity always passes.
+
+    ``bootstrap``: so does one that still learns its owner's week.
+    """
 
     min_availability: Annotated[float, Meta(ge=0, le=1)] = 0.2
+    bootstrap: bool = False
 
     def refuse(self, demand: Demand, candidate: Candidate) -> str | None:
         capacity = candidate.capacity
@@ -80,6 +84,8 @@ class OwnerAway(Filter, frozen=True, kw_only=True, tag="owner_away"):
         if capacity.mode == "paused":
             return f"paused: {capacity.reason}" if capacity.reason else "paused by its owner"
         if capacity.mode == "bootstrap":
+            if self.bootstrap:
+                return None
             return f"still learning its owner's week ({capacity.days_observed} days observed)"
         if capacity.availability < self.min_availability:
             return f"{capacity.availability:.0%} left by its owner, {self.min_availability:.0%} needed"
@@ -151,6 +157,21 @@ class ContextFits(Filter, frozen=True, kw_only=True, tag="context_fits"):
         return f"the prompt takes about {prompt} tokens, the context has {most}"
 
 
+class DiskFits(Filter, frozen=True, kw_only=True, tag="disk_fits"):
+    """There is room for the model on disk, and ``reserve_gb`` stay free. What lies there already needs no room."""
+
+    reserve_gb: Annotated[float, Meta(ge=0)] = 10.0
+
+    def refuse(self, demand: Demand, candidate: Candidate) -> str | None:
+        free = candidate.machine.disk_free_bytes
+        if free is None or candidate.holds == "whole":
+            return None
+        size = candidate.model.size_bytes or 0
+        if free - size >= self.reserve_gb * GIB:
+            return None
+        return f"{free / GIB:.1f} GB free on disk, {size / GIB:.1f} GB needed, {self.reserve_gb:g} GB stay free"
+
+
 def room_bytes(candidate: Candidate) -> int:
     """What the node could give to a model: usable plus evictable, but never more than its owner's ceiling."""
     usable = candidate.usable_bytes or 0
@@ -167,7 +188,7 @@ def _gb(room: int, size: int) -> tuple[str, str]:
     return f"{free:.{digits}f}", f"{needed:.{digits}f}"
 
 
-AnyFilter = Capable | Online | Serves | OwnerAway | PressureBelow | MemoryFits | Failing | ContextFits
+AnyFilter = Capable | Online | Serves | OwnerAway | PressureBelow | MemoryFits | Failing | ContextFits | DiskFits
 FILTERS: tuple[type[Filter], ...] = (
-    Capable, Online, Serves, OwnerAway, PressureBelow, MemoryFits, Failing, ContextFits,
+    Capable, Online, Serves, OwnerAway, PressureBelow, MemoryFits, Failing, ContextFits, DiskFits,
 )  # fmt: skip

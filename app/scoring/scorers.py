@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from app.scoring.filters import GIB
+from app.scoring.filters import GIB, room_bytes
 from app.scoring.types import Candidate, Demand
 
 Weight = Annotated[float, Meta(ge=0)]
@@ -173,6 +173,38 @@ class ContextFit(Scorer, frozen=True, kw_only=True, tag="context_fit"):
         return self.overflow
 
 
+class Holding(Scorer, frozen=True, kw_only=True, tag="holding"):
+    """For a model that is to come: what does the node hold of it? A pull that broke off there goes on where it was."""
+
+    whole: Opinion = -1.0
+    part: Opinion = 1.0
+
+    def score(self, demand: Demand, candidate: Candidate) -> float:
+        return {"whole": self.whole, "part": self.part, "nothing": 0.0}[candidate.holds]
+
+
+class MemoryRoom(Scorer, frozen=True, kw_only=True, tag="memory_room"):
+    """How much memory could the node give to models? From ``full_gb`` on more is no better."""
+
+    full_gb: Positive = 256.0
+
+    def score(self, demand: Demand, candidate: Candidate) -> float:
+        return min(1.0, room_bytes(candidate) / GIB / self.full_gb)
+
+
+class DiskRoom(Scorer, frozen=True, kw_only=True, tag="disk_room"):
+    """How much room would be left on the node's disk? From ``full_gb`` on more is no better."""
+
+    full_gb: Positive = 500.0
+
+    def score(self, demand: Demand, candidate: Candidate) -> float:
+        free = candidate.machine.disk_free_bytes
+        if free is None:
+            return 0.0
+        left = free - (0 if candidate.holds == "whole" else candidate.model.size_bytes or 0)
+        return min(1.0, max(0.0, left / GIB / self.full_gb))
+
+
 def _descending(steps: Steps, last: float, name: str) -> None:
     """A higher edge never has the lower opinion, else more room would be judged worse than less."""
     edges = [edge for edge, _ in steps]
@@ -184,5 +216,5 @@ def _descending(steps: Steps, last: float, name: str) -> None:
 
 
 SCORERS: tuple[type[Scorer], ...] = (
-    Thermal, MemoryFit, QueueDepth, Latency, RoleAffinity, Availability, ContextFit,
+    Thermal, MemoryFit, QueueDepth, Latency, RoleAffinity, Availability, ContextFit, Holding, MemoryRoom, DiskRoom,
 )  # fmt: skip

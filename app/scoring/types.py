@@ -12,6 +12,8 @@ import msgspec
 from node.wire import Capacity, Machine, ModelReport
 
 How = Literal["asked", "fallback", "substitute"]
+Holds = Literal["whole", "part", "nothing"]
+"""How much of the model is on the node's disk; ``part``: what a pull that broke off has left there."""
 Status = Literal["online", "degraded", "offline"]
 
 
@@ -91,6 +93,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     ``resizes``: the engine loads a model anew when a request names another context than it has.
     ``last_granted`` grows with each grant: the smaller, the longer ago this node was chosen.
     ``rest`` is set while the engine is left alone because it failed again and again.
+    ``holds`` is other than "whole" only where a node is sought to which the model shall be brought.
     """
 
     node_id: str
@@ -113,6 +116,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     last_granted: int = 0
     resizes: bool = False
     rest: Rest | None = None
+    holds: Holds = "whole"
     outlook: Outlook = Outlook()
 
     def ready_for(self, demand: Demand) -> bool:

@@ -24,6 +24,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "load_timeout": _ABOVE_ZERO,
     "stale_timeout": _ABOVE_ZERO,
     "rebalance_interval": (0.01, 3600),
+    "auto_pull_timeout": _ABOVE_ZERO,
     "reap_interval": (0.01, 3600),
     "drain_timeout": (0, 86400),
     "trace_days": (0, 36500),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 Join = Literal["window", "approve", "open"]
+AutoPull = Literal["catalogue", "any", "off", "true", "false"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
@@ -88,6 +89,23 @@ class Queue:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Models:
+    """Who may change the models of the fleet, and when a model that nobody has is pulled."""
+
+    open_models: bool = False
+    """Let everybody pull, push, create, copy and delete models; otherwise these need the admin token."""
+    auto_pull: AutoPull = "catalogue"
+    """Pull a model that a request names and no node has: `catalogue` (known models; `true` is the same), `any` or `off`
+    (`false` is the same)."""
+    auto_pull_timeout: float = 300.0
+    """Seconds a request waits for such a pull before 503; the pull goes on."""
+    auto_pull_max_gb: float = 50.0
+    """Largest model that is pulled for a request, in GB (1024^3 bytes)."""
+    disk_reserve_gb: float = 10.0
+    """Disk space that a pull leaves free on its node, in GB (1024^3 bytes)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Score:
     """What the seven signals of the language policy are worth, in points."""
 
@@ -134,6 +152,7 @@ class Settings:
     server: Server = field(default_factory=Server)
     heartbeat: Heartbeat = field(default_factory=Heartbeat)
     queue: Queue = field(default_factory=Queue)
+    models: Models = field(default_factory=Models)
     score: Score = field(default_factory=Score)
     history: History = field(default_factory=History)
     modalities: Mapping[str, Any] = field(default_factory=dict)

@@ -20,7 +20,7 @@ SHOW_BUDGET_S = 1.2
 SHOW_AGAIN_S = 60.0
 _FROM = re.compile(r"^FROM\s.*sha256[-:]([0-9a-f]{64})", re.MULTILINE)
 _EMBED_FAMILIES = frozenset({"bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2"})
-OPERATIONS = ("chat", "generate", "embed", "pull", "delete", "load")
+OPERATIONS = ("chat", "generate", "embed", "load", "pull", "push", "create", "copy", "delete")
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,13 +11,14 @@ import msgspec
 
 from app.dialects import error_body
 from app.errors import HerdError, NotServed
-from app.fleet.job import Call, Job, Meter, Route
+from app.fleet.job import Call, Job, Meter, Route, SignOfLife
 from app.modalities.llm import body as bodies
 from app.modalities.llm import context, tags, translate_messages, translate_request, translate_responses
 from app.modalities.llm.body import Fields, View
 from app.modalities.llm.body_messages import Messages, without_fingerprint
 from app.modalities.llm.body_responses import Responses
 from app.modalities.llm.dialects import anthropic, ollama, openai, responses
+from app.modalities.llm.dialects.events import SSE, comment
 from app.modalities.llm.fitting import Need, fit, override
 from app.modalities.llm.settings import LanguageModels
 from app.modalities.llm.translate_answer import translator
@@ -118,6 +119,7 @@ def job(
         dialect=known.dialect,
         endpoint=endpoint,
         stream=stream,
+        sign_of_life=request.sign_of_life(),
         tags=tags.collect(fields.get("metadata"), tag_header, fields.get("user")),
         client=client,
         user_agent=user_agent,
@@ -212,6 +214,12 @@ class Request:
                 case "responses":
                     return self._from_responses(route, fields)
         raise NotServed(f"{route.engine} on {route.node_id} does not speak the dialect of {self.endpoint}")
+
+    def sign_of_life(self) -> SignOfLife:
+        if self.dialect != "ollama":
+            return SignOfLife(SSE, comment)
+        shape = Shape(model=self.view.model or "", chat=self.endpoint == "/api/chat", clock=self.clock)
+        return SignOfLife(ollama.NDJSON, shape.sign_of_life)
 
     def _from_ollama(self, route: Route, fields: Fields) -> Call:
         """The request in OpenAI's words, and a meter that brings the answer back into Ollama's."""

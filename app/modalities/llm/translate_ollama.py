@@ -40,6 +40,13 @@ class Shape(msgspec.Struct, frozen=True):
         out["done"] = False
         return out
 
+    def sign_of_life(self, word: str) -> bytes:
+        """A record without a word of answer, such as Ollama sends while a model thinks: all its clients read it.
+
+        There is no lighter one: an empty line is no JSON to them. ``status`` is a field they do not know and pass over.
+        """
+        return _encode({**self.line(""), "status": word}) + b"\n"
+
 
 def rfc3339(seconds: float) -> str:
     """A time of day as Ollama writes it: UTC, with the fraction of the second."""

@@ -15,6 +15,11 @@ _EVENT = re.compile(rb".*?(?:\r?\n\r?\n|\Z)", re.DOTALL)
 _SAYS_NOTHING = (b":", b"event:", b"id:", b"retry:")
 
 
+def comment(word: str) -> bytes:
+    """What every reader of events passes over."""
+    return b": " + " ".join(word.split()).encode() + b"\n\n"
+
+
 def data_of(event: bytes) -> bytes | None:
     """What an event carries; None for a comment. Old llama.cpp servers say ``error:`` instead of ``data:``."""
     lines = []
