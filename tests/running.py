@@ -25,7 +25,7 @@ from app.modalities.sections import found
 from app.reception import Reception
 from app.serve import listen
 from app.settings.schema import Heartbeat as HeartbeatSettings
-from app.settings.schema import Queue, Score, Server, Settings
+from app.settings.schema import Models, Queue, Score, Server, Settings
 from app.store.database import migrate
 from app.store.store import Store
 from node.wire import EngineReport, Heartbeat, HeartbeatAck, Machine, ModelReport
@@ -70,6 +70,9 @@ class RunningRouter:
         kind: str = "ollama",
         healthy: bool = True,
         dialects: tuple[str, ...] = (),
+        operations: tuple[str, ...] = ("chat", "generate"),
+        disk_gb: float | None = None,
+        memory_gb: float = 64,
         **more: Any,
     ) -> HeartbeatAck:
         """``dialects`` are spoken besides the oldest ones of the kind."""
@@ -79,13 +82,16 @@ class RunningRouter:
             version="0.31.0",
             healthy=healthy,
             stale=not healthy,
-            operations=("chat", "generate"),
+            operations=operations,
             dialects=(*(("ollama", "openai") if kind == "ollama" else ("openai",)), *dialects),
             port=engine.port,
             reach="loopback",
             models=models or (loaded(),),
         )
-        machine = Machine(memory_total_bytes=64 * GIB, memory_available_bytes=48 * GIB, pressure="normal", cores=8)
+        machine = Machine(
+            memory_total_bytes=int(memory_gb * GIB), memory_available_bytes=int(memory_gb * 0.75 * GIB),
+            pressure="normal", cores=8, disk_free_bytes=None if disk_gb is None else int(disk_gb * GIB),
+        )  # fmt: skip
         return await self.beat(Heartbeat(node_id=node_id, machine=machine, engines=(report,), **more))
 
     async def traces(self, at_least: int = 1, **query: Any) -> list[dict[str, Any]]:
@@ -125,7 +131,7 @@ def empty_database() -> bytes:
 @asynccontextmanager
 async def running_router(
     *, server: dict[str, Any] | None = None, heartbeat: dict[str, Any] | None = None,
-    llm: dict[str, Any] | None = None, data_dir: Path | None = None, **queue: Any,
+    llm: dict[str, Any] | None = None, models: dict[str, Any] | None = None, data_dir: Path | None = None, **queue: Any,
 ) -> AsyncIterator[RunningRouter]:  # fmt: skip
     """A router with these settings; its data folder is new unless given."""
     with TemporaryDirectory() as folder:
@@ -136,6 +142,7 @@ async def running_router(
             server=replace(Server(host="127.0.0.1", port=0, data_dir=home, mdns=False), **(server or {})),
             heartbeat=replace(HeartbeatSettings(), **(heartbeat or {})),
             queue=replace(Queue(reap_interval=0.1), **queue),
+            models=replace(Models(), **(models or {})),
             score=Score(),
             modalities={**found(), "llm": LanguageModels(**(llm or {}))},
         )

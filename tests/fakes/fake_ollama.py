@@ -30,6 +30,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from fakes import later_dialects
+from fakes.fake_store import FakeStore
 from fakes.scripted import NDJSON, SSE, Answer, Piece, Request, ScriptedServer, replying
 
 CREATED = "2026-11-24T00:00:00Z"
@@ -96,7 +97,7 @@ class FakeModel:
 
 
 class FakeOllama(ScriptedServer):
-    """``words`` is the default answer, ``prompt_tokens`` what a prompt counts, ``pulls`` what a pull finds."""
+    """``words`` is the default answer, ``prompt_tokens`` what a prompt counts; ``store``: see fake_store.py."""
 
     def __init__(
         self, *models: FakeModel, port: int = 0, host: str = "127.0.0.1", version: str = "0.31.0", parallel: int = 0
@@ -106,7 +107,7 @@ class FakeOllama(ScriptedServer):
         self.version = version
         self.words: list[str] = ["Hello", " from", " fake"]
         self.prompt_tokens = 11
-        self.pulls: dict[str, FakeModel] = {}
+        self.store = FakeStore(self.models, self.find)
         self.hold: asyncio.Event | None = None
         self.hold_last: asyncio.Event | None = None
         self.first_s = 0.0
@@ -123,6 +124,8 @@ class FakeOllama(ScriptedServer):
     def respond(self, request: Request) -> Answer:
         if request.path == "/" and request.method in ("GET", "HEAD"):
             return Answer(pieces=(b"Ollama is running",), content_type="text/plain; charset=utf-8")
+        if request.path.startswith("/api/blobs/"):
+            return self.store.blob(request)
         routes = self._routes()
         head_too = request.method == "HEAD" and request.path in ("/api/version", "/api/tags")
         answer = routes.get(("GET" if head_too else request.method, request.path))
@@ -151,8 +154,11 @@ class FakeOllama(ScriptedServer):
             ("POST", "/api/generate"): self._generate,
             ("POST", "/api/embed"): self._embed,
             ("POST", "/api/embeddings"): self._embeddings,
-            ("POST", "/api/pull"): self._pull,
-            ("DELETE", "/api/delete"): self._delete,
+            ("POST", "/api/pull"): self.store.pull,
+            ("POST", "/api/push"): self.store.push,
+            ("POST", "/api/create"): self.store.create,
+            ("POST", "/api/copy"): self.store.copy,
+            ("DELETE", "/api/delete"): self.store.delete,
             ("POST", "/v1/chat/completions"): self._openai_chat,
             ("POST", "/v1/completions"): self._openai_completion,
             ("POST", "/v1/embeddings"): self._openai_embeddings,
@@ -167,37 +173,6 @@ class FakeOllama(ScriptedServer):
     def _show(self, body: dict[str, Any]) -> Answer:
         model = self.find(body.get("model") or body.get("name"))
         return replying(model.shown()) if model else _absent(body, tagged=True)
-
-    def _pull(self, body: dict[str, Any]) -> Answer:
-        name = str(body.get("model") or body.get("name"))
-        found = self.pulls.get(name)
-        if found is None:
-            lines = [{"status": "pulling manifest"}, {"error": "pull model manifest: file does not exist"}]
-            if body.get("stream") is False:
-                return replying(lines[-1], 500)
-            return Answer(pieces=[_line(line) for line in lines], content_type=NDJSON, framing="chunked")
-        layer = {"status": f"pulling {found.digest[:12]}", "digest": f"sha256:{found.digest}", "total": found.size}
-        steps = [
-            {"status": "pulling manifest"},
-            layer | {"completed": found.size // 2},
-            layer | {"completed": found.size},
-        ]
-        steps += [{"status": "verifying sha256 digest"}, {"status": "success"}]
-
-        def arrived() -> None:
-            self.models[found.name] = found
-
-        if body.get("stream") is False:
-            arrived()
-            return replying({"status": "success"})
-        return Answer(pieces=[_line(s) for s in steps], content_type=NDJSON, framing="chunked", after=arrived)
-
-    def _delete(self, body: dict[str, Any]) -> Answer:
-        model = self.find(body.get("model") or body.get("name"))
-        if model is None:
-            return _absent(body)
-        del self.models[model.name]
-        return Answer(pieces=())
 
     def _loaded(self, body: dict[str, Any]) -> FakeModel | None:
         model = self.find(body.get("model"))
