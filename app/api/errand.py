@@ -12,6 +12,8 @@ from app.errors import HerdError
 from app.fleet.node_client import Answer
 
 NDJSON = "application/x-ndjson"
+SUCCESS = b'"success"'
+OnSuccess = Callable[[], Awaitable[None]]
 
 
 class Outlet:
@@ -36,11 +38,16 @@ class Outlet:
         await self.start(status, "application/json", nodes)
         await self.end(msgspec.json.encode(value))
 
-    async def relay(self, answer: Answer, nodes: str) -> None:
-        """The engine's answer as it comes; one that breaks off ends in an error record."""
+    async def relay(self, answer: Answer, nodes: str, on_success: OnSuccess | None = None) -> None:
+        """The engine's answer as it comes; one that breaks off ends in an error record.
+
+        ``on_success`` is awaited before the word of success goes on: the client may act on it at once.
+        """
         await self.start(answer.status, answer.content_type, nodes)
         try:
             async for piece in answer.pieces():
+                if on_success is not None and SUCCESS in piece:
+                    await on_success()
                 await self.piece(piece)
         except HerdError as error:
             await self.end(error_line(error))

@@ -103,8 +103,7 @@ class Keeping(Controller):
         async def work(outlet: Outlet) -> None:
             place = await upkeep.home(new, client, node_id)
             async with upkeep.forward(place, "/api/create", _theirs(body)) as answer:
-                await outlet.relay(answer, place.node_id)
-            await upkeep.made(place, name)
+                await outlet.relay(answer, place.node_id, lambda: upkeep.made(place, name))
 
         return Errand(work)
 

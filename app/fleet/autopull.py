@@ -42,9 +42,7 @@ class AutoPull:
         limits: Models,
         quiet_until: float,
         clock: Callable[[], float],
-        sign_s: float = SIGN_S,
     ) -> None:
-        self._sign_s = sign_s
         self._pulls = pulls
         self._catalog = catalog
         self._limits = limits
@@ -82,7 +80,7 @@ class AutoPull:
     async def tell_of(self, pull: Pull, granted: asyncio.Future[Lease], tell: Tell) -> None:
         """Tell how the pull goes, until it or the wait is over."""
         while not granted.done() and not pull.ended:
-            done, _ = await asyncio.wait((granted,), timeout=self._sign_s)
+            done, _ = await asyncio.wait((granted,), timeout=SIGN_S)
             if not done:
                 await tell(pull.text)
 

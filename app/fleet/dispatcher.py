@@ -200,7 +200,7 @@ class Dispatcher:
 
     def _pull_ended(self, ticket: Ticket, error: HerdError | None) -> None:
         """The model that the ticket waited for is here, or cannot be had."""
-        ticket.held_since = self._clock()
+        ticket.verdict = ticket.held_since = None  # absent no longer, even if its turn to be judged comes later
         if error is not None:
             self._give_up(ticket, error)
         else:

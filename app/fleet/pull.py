@@ -69,7 +69,7 @@ class Pull:
         self.status = said.status
         self.succeeded = said.status == "success"
         step = said.digest or said.status
-        if step in self.recap or len(self.recap) < LAYERS_MOST:
+        if not self.succeeded and (step in self.recap or len(self.recap) < LAYERS_MOST):
             self.recap[step] = line
         if said.digest and said.total is not None and said.total > 0:
             self._count(said.digest, said.completed or 0, said.total)

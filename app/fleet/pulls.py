@@ -146,9 +146,10 @@ class Pulls:
         began = self._clock()
         self._log.info("pull.started", node=pull.node_id, model=pull.name)
         try:
-            await self._fetch(pull, insecure)
+            success = await self._fetch(pull, insecure)
             await self._arrivals.learn(pull.node_id, pull.engine, pull.name)
             self._placement.arrived(pull.node_id, pull.name)
+            self._tell(pull, success)  # not before: whoever hears it may ask for the model at once
         except HerdError as error:
             pull.error = error
         except asyncio.CancelledError:
@@ -157,22 +158,25 @@ class Pulls:
         finally:
             self._end(pull, began)
 
-    async def _fetch(self, pull: Pull, insecure: bool) -> None:
+    async def _fetch(self, pull: Pull, insecure: bool) -> bytes:
+        """Pull; the engine's last line, which tells of success."""
         asked = {"model": pull.name, "stream": True, **({"insecure": True} if insecure else {})}
         body = msgspec.json.encode(asked)
         async with self._nodes.stream(pull.node_id, pull.engine, "POST", "/api/pull", body) as answer:
             if answer.status >= 400:
                 raise await refused(answer, pull.node_id)
-            rest = b""
+            success = rest = b""
             async for piece in answer.pieces():
                 *lines, rest = (rest + piece).split(b"\n")
                 for line in lines:
                     self._hear(pull, line)
+                    success = line + b"\n" if pull.succeeded else success
                 if len(rest) > LINE_MOST:
                     raise EngineFailed(f"{pull.node_id} sent a line without end")
             self._hear(pull, rest)
         if not pull.succeeded:
             raise StreamBroken(f"{pull.node_id} ended the pull before it was complete")
+        return success or rest + b"\n"
 
     def _hear(self, pull: Pull, line: bytes) -> None:
         if not line.strip():
@@ -181,13 +185,17 @@ class Pulls:
         try:
             pull.hear(line, self._clock())
         finally:
-            for listener in self._listeners.get(pull, ()):
-                listener.put(line)
+            if not pull.succeeded:
+                self._tell(pull, line)
         if pull.most_bytes is not None and pull.total > pull.most_bytes:
             raise NoRoom(f"{pull.name} is larger than the {pull.most_bytes / GIB:g} GB that a request may have pulled")
         if pull.room_bytes is not None and pull.missing > pull.room_bytes:
             free = max(0, pull.room_bytes) / GIB
             raise NoRoom(f"{pull.node_id} has no room for {pull.name}: {free:.1f} GB free on disk besides the reserve")
+
+    def _tell(self, pull: Pull, line: bytes) -> None:
+        for listener in self._listeners.get(pull, ()):
+            listener.put(line)
 
     def _end(self, pull: Pull, began: float) -> None:
         pull.ended = True

@@ -139,7 +139,7 @@ class Upkeep:
         return self._nodes.stream(place.node_id, place.engine, "POST", path, body, length=length, content_type=kind)
 
     async def made(self, place: Place, name: str) -> None:
-        """The engine has made a model, if all went well."""
+        """The engine has made a model."""
         await self._arrivals.learn(place.node_id, place.engine, name)
 
     def _holders(self, name: str, operation: str, node_id: str) -> tuple[list[Holding], dict[str, str]]:

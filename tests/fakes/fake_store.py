@@ -1,8 +1,8 @@
 """The store of a fake Ollama: what pull, push, create, copy, delete and blobs do to its models. Knows no socket.
 
-    fake.pulls["llama3.2:3b"] = FakeModel("llama3.2:3b")   what a pull finds in the registry
-    fake.pull_hold = asyncio.Event()                       a pull stops in its middle until it is set
-    fake.blobs["sha256:..."]                               what was uploaded
+fake.pulls["llama3.2:3b"] = FakeModel("llama3.2:3b")   what a pull finds in the registry
+fake.pull_hold = asyncio.Event()                       a pull stops in its middle until it is set
+fake.blobs["sha256:..."]                               what was uploaded
 """
 
 import asyncio
