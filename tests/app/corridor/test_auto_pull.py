@@ -193,12 +193,13 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def held_until_told(router: RunningRouter, fake: FakeOllama, lines: AsyncIterator[str]) -> list[str]:
-    """The lines of a stream; the pull may go on once the first has come."""
+    """The lines of a stream from the one that tells of half a pull; then the pull may go on."""
     told = []
     async for line in lines:
-        told.append(line)
-        assert fake.store.pull_hold is not None
-        fake.store.pull_hold.set()
+        if told or "50%" in line:
+            told.append(line)
+            assert fake.store.pull_hold is not None
+            fake.store.pull_hold.set()
     return told
 
 
