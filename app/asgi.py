@@ -1,9 +1,8 @@
 """What every door does about its client: it notices when he leaves, and ends the work. Knows no endpoint or dialect."""
 
 import asyncio
-from collections.abc import Awaitable
-
-from litestar.types import Receive
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from app.errors import HerdError
 
@@ -12,7 +11,7 @@ class ClientLeft(Exception):
     """The client closed its connection before its answer was complete."""
 
 
-async def while_listening(receive: Receive, work: Awaitable[None]) -> None:
+async def while_listening(receive: Callable[[], Awaitable[Any]], work: Awaitable[None]) -> None:
     """Do the work, and end it when the client leaves, whose body was read. A ``HerdError`` comes out bare."""
     failure: HerdError | None = None
 

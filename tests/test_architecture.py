@@ -14,8 +14,10 @@ LAW = {
     "app": ("app", "node.wire", "node.log", "node.version", "node.machine.addresses"),
     "app.demo": ("app.demo_model", "node.engines", "node.log"),
     # doors: to clients, to nodes and operators, to people
-    "app.modalities": ("app.fleet", "app.scoring", "app.catalog", "app.dialects", "app.errors", "node.wire"),
-    "app.api": ("app.fleet", "app.scoring.types", "app.store", "app.dialects", "app.errors", "node.wire"),
+    "app.modalities": (
+        "app.fleet", "app.scoring", "app.catalog", "app.dialects", "app.asgi", "app.errors", "node.wire",
+    ),
+    "app.api": ("app.fleet", "app.scoring.types", "app.store", "app.dialects", "app.asgi", "app.errors", "node.wire"),
     "app.web": ("app.fleet.snapshot", "app.store.records", "node.wire"),
     # the present
     "app.fleet": (
@@ -29,6 +31,7 @@ LAW = {
     # ground
     "app.catalog": ("node.wire",),
     "app.dialects": ("app.errors",),
+    "app.asgi": ("app.errors",),
     "app.errors": (),
     "node.wire": (),
     "node.log": ("node.log_file",),
@@ -61,8 +64,9 @@ ADDRESSES = {
     "alembic": ("app.store",),
     "psutil": ("node.machine",),
     "structlog": (
-        "app.start", "app.lifespan", "app.api.errors", "app.fleet.advertise",
-        "app.fleet.dispatcher", "app.fleet.intake", "app.fleet.ledger", "app.fleet.loops", "app.settings.book",
+        "app.start", "app.lifespan", "app.api.errors", "app.fleet.advertise", "app.fleet.arrivals",
+        "app.fleet.dispatcher", "app.fleet.intake", "app.fleet.ledger", "app.fleet.loops", "app.fleet.pulls",
+        "app.settings.book",
         "app.store.writer", "app.web.live", "node.agent", "node.discovery", "node.door", "node.log",
         "node.machine.observe", "node.pulse",
     ),
@@ -78,6 +82,7 @@ PURE = (
     "app.scoring", "app.catalog", "app.dialects", "app.errors", "app.tell", "app.banner", "app.api.trust",
     "app.api.facts", "app.fleet.address", "app.fleet.admission", "app.fleet.job", "app.fleet.judge",
     "app.fleet.latency", "app.fleet.queue", "app.fleet.registry", "app.fleet.snapshot", "app.fleet.view",
+    "app.fleet.placement", "app.fleet.pull",
     "app.fleet.watch", "app.modalities.*.adapter", "app.modalities.*.body", "app.modalities.*.context",
     "app.modalities.*.dialects", "app.modalities.*.schema", "app.modalities.*.tags", "app.modalities.*.translate_*",
     "app.settings.ranges", "app.settings.resolve", "app.settings.schema", "app.settings.weights", "app.store.records",

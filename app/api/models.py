@@ -107,7 +107,10 @@ def _tag(model: FleetModel) -> dict[str, Any]:
         "size": best.size_bytes or best.resident_bytes or 0,
         "digest": _digest(best),
         "details": {
-            **_details(best), **_trained_for(best), "fleet_nodes": model.node_ids, **_differing(model),
+            **_details(best),
+            **_trained_for(best),
+            "fleet_nodes": model.node_ids,
+            **_differing(model),
         },
         "capabilities": list(best.capabilities),
     }

@@ -1,7 +1,6 @@
 """A model that has just come to a node is known at once, before the node's next report. Knows no client."""
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 import structlog
@@ -53,7 +52,6 @@ class Arrivals:
 
 
 def _report(row: _Row) -> ModelReport:
-    known: dict[str, Any] = {"modality": "embed"} if row.capabilities == ("embedding",) else {}
     return ModelReport(
         name=row.name,
         size_bytes=row.size or None,
@@ -64,5 +62,4 @@ def _report(row: _Row) -> ModelReport:
         parameters=row.details.parameter_size,
         quantization=row.details.quantization_level,
         capabilities=row.capabilities,
-        **known,
     )

@@ -65,7 +65,7 @@ class Placement:
             for engine in node.heartbeat.engines
             if operation in engine.operations
         ]
-        return self._chain.rank(Demand(modality="llm", operation=operation, models=(name,)), candidates)
+        return self._chain.rank(Demand(modality="", operation=operation, models=(name,)), candidates)
 
     def size_bytes(self, name: str) -> int | None:
         """What the model takes on disk: as a node that has it reports, else as the catalogue says."""

@@ -5,7 +5,6 @@ A handler returns a ``Corridor``; the framework then calls it as an ASGI applica
 does: while the job waits for a slot, while the model loads, before the first byte and in the middle of a stream.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
@@ -14,6 +13,7 @@ from urllib.parse import quote
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
+from app.asgi import ClientLeft, while_listening
 from app.dialects import is_error
 from app.errors import EngineRejected, HerdError, HoldTimeout, RequestError, TooLarge
 from app.fleet.dispatcher import Dispatcher
@@ -27,10 +27,6 @@ ErrorBody = Callable[[HerdError], bytes]
 
 DISCARDED_MOST = 256 * 1024 * 1024
 """Bytes over the limit that are still read, and dropped, before the connection is closed on the client."""
-
-
-class ClientLeft(Exception):
-    """The client closed its connection before its answer was complete."""
 
 
 class Corridor(ASGIResponse):
@@ -58,23 +54,7 @@ class Corridor(ASGIResponse):
         except HerdError as error:
             await send_error(send, error, error_body(error))
             return
-        await self._answer(job, receive, send)
-
-    async def _answer(self, job: Job, receive: Receive, send: Send) -> None:
-        """Dispatch and relay; the watcher ends the work when the client leaves."""
-
-        async def watch() -> None:
-            while (await receive())["type"] != "http.disconnect":
-                pass
-            raise ClientLeft
-
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                watcher = tasks.create_task(watch(), name="client.watch")
-                await self._relay(job, send)
-                watcher.cancel()
-        except* ClientLeft:
-            pass
+        await while_listening(receive, self._relay(job, send))
 
     async def _relay(self, job: Job, send: Send) -> None:
         begun = False
