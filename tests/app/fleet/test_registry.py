@@ -120,3 +120,33 @@ def test_what_an_engine_lost_is_gone_until_its_inventory_changes(registry: Regis
     assert registry.holdings("m:1") == ()
     registry.apply(node("a", model("m:1"), model("m:2"), model("m:3")), "10.0.0.2", 10.0)
     assert len(registry.holdings("m:1")) == 1
+
+
+def test_a_model_that_came_is_believed_until_its_node_reports_it_or_long_has_not(registry: Registry) -> None:
+    registry.apply(node("a", model("m:1")), "10.0.0.2", 0.0)
+    registry.model_came("a", "ollama", model("n:1", gb=1), 1.0)
+    assert registry.holdings("n:1")
+    assert registry.apply(node("a", model("m:1")), "10.0.0.2", 2.0) == []  # made before it came
+    assert registry.holdings("n:1")
+    registry.apply(node("a", model("m:1"), model("n:1", gb=1)), "10.0.0.2", 3.0)
+    assert "model.removed" in kinds(registry.apply(node("a", model("m:1")), "10.0.0.2", 4.0))
+    assert not registry.holdings("n:1")
+    registry.model_came("a", "ollama", model("n:1", gb=1), 5.0)
+    registry.apply(node("a", model("m:1")), "10.0.0.2", 66.0)
+    assert not registry.holdings("n:1")
+
+
+def test_a_model_that_came_is_gone_when_its_engine_says_so(registry: Registry) -> None:
+    registry.apply(node("a", model("m:1")), "10.0.0.2", 0.0)
+    registry.model_came("a", "ollama", model("n:1"), 1.0)
+    registry.model_gone("a", "ollama", "n:1")
+    assert not registry.holdings("n:1")
+    registry.apply(node("a", model("m:1")), "10.0.0.2", 2.0)
+    assert not registry.holdings("n:1")
+    registry.model_came("a", "ollama", model("n:1"), 3.0)
+    assert registry.holdings("n:1")
+
+
+def test_a_model_that_came_to_a_node_that_is_forgotten_is_nowhere(registry: Registry) -> None:
+    registry.model_came("a", "ollama", model("n:1"), 1.0)
+    assert not registry.holdings("n:1")
