@@ -28,7 +28,10 @@ def is_error(path: str, body: bytes) -> bool:
 
 
 def ollama_error(error: HerdError) -> bytes:
-    return msgspec.json.encode({"error": _printable(error.text)})
+    told = {"error": _printable(error.text)}
+    if error.status == 401:
+        told["status"] = told["error"]  # all that the `ollama` command line shows of a 401
+    return msgspec.json.encode(told)
 
 
 def openai_error(error: HerdError) -> bytes:

@@ -71,6 +71,7 @@ async def test_changing_models_needs_the_admin_token_and_says_how_to_show_it(pat
         answer = await router.http.post(f"/api/{path}", json={"model": NEW, "source": "smollm2:135m"})
         assert answer.status_code == 401
         assert "OLLAMA_HOST" in answer.json()["error"]
+        assert answer.json()["status"] == answer.json()["error"]  # what the command line shows
         for method in ("POST", "HEAD"):
             blob = await router.http.request(method, "/api/blobs/sha256:" + "0" * 64)
             assert blob.status_code == 401
