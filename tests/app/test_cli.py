@@ -89,6 +89,7 @@ def test_every_setting_is_a_flag_and_a_variable(started: Started, monkeypatch: p
         "join": "open", "log_level": "ERROR", "console_log_level": "ERROR", "mdns": "false", "vram_fallback": "false",
         "context_protection": "warn", "keep_alive": "hold", "dynamic_num_ctx": "true",
         "num_ctx_auto_calculate": "true", "num_ctx_overrides": '{"m:1.5b": 7}',
+        "auto_pull": "any", "open_models": "true",
     }  # fmt: skip
     for _, values in sections(DEFAULT):
         for known, knob in zip(fields(values), knobs_of(type(values)), strict=True):
@@ -106,6 +107,21 @@ def test_every_setting_is_a_flag_and_a_variable(started: Started, monkeypatch: p
 def test_levels_may_be_written_in_any_case(started: Started, level: str) -> None:
     herd("--console-log-level", level)
     assert started.settings[0].server.console_log_level == "DEBUG"
+
+
+@pytest.mark.parametrize(
+    ("said", "held"), [("true", "true"), ("True", "true"), ("OFF", "off"), ("any", "any"), ("false", "false")]
+)
+def test_what_is_pulled_for_a_request_may_be_a_switch_or_a_word(
+    started: Started, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str, held: str
+) -> None:
+    monkeypatch.setenv("FLEET_AUTO_PULL", said)
+    herd()
+    file = tmp_path / "herd.toml"
+    file.write_text(f"[router]\nauto_pull = {held if held in ('true', 'false') else repr(said)}\n")
+    monkeypatch.delenv("FLEET_AUTO_PULL")
+    herd("--config", str(file))
+    assert [settings.models.auto_pull for settings in started.settings] == [held, held]
 
 
 @pytest.mark.parametrize(
