@@ -16,7 +16,7 @@ HEAD_S = 15.0
 """Seconds a head may take, and a new connection may say nothing."""
 BODY_S = 30.0
 BODY_LEAST = 64 * 1024
-"""Bytes of a body that must arrive in each ``BODY_S`` seconds until it is complete."""
+"""Bytes of a body that must arrive in each ``BODY_S`` seconds until it is complete, if the router reads that fast."""
 
 LOGGER = "uvicorn.error.clients"
 """Warns of each piece of rubbish that anybody sends, and tells of faults in the application."""
@@ -84,7 +84,8 @@ class Reception(HttpToolsProtocol):
         self._deadline = None if seconds is None else self.loop.call_later(seconds, self._too_slow)
 
     def _too_slow(self) -> None:
-        if not self._in_head and self._body_bytes >= BODY_LEAST:
+        waits_for_us = self.flow is not None and self.flow.read_paused
+        if not self._in_head and (waits_for_us or self._body_bytes >= BODY_LEAST):
             self._body_bytes = 0
             self._expect(BODY_S)
         else:
