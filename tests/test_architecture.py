@@ -114,8 +114,8 @@ LATE = {
 """Imports that cannot stand at the top of their file, each with its reason."""
 
 SWALLOWS = {
-    "app.fleet.loops:every", "app.store.writer:_write_next", "app.web.live:run", "node.agent:_look",
-    "node.agent:_report", "node.log:_line", "node.log:emit",
+    "app.fleet.loops:every", "app.fleet.pulls:_run", "app.store.writer:_write_next", "app.web.live:run",
+    "node.agent:_look", "node.agent:_report", "node.log:_line", "node.log:emit",
 }  # fmt: skip
 """The tops of loops, where any fault is logged and the next round goes on; and the log, which may not break anybody."""
 

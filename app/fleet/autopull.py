@@ -85,16 +85,16 @@ class AutoPull:
                 await tell(pull.text)
 
     def _bring(self, name: str, *fallbacks: str) -> Pull:
-        running = self._pulls.find(name)
-        if running is not None:  # (1)
-            return self._pulls.want(name)
+        most_bytes = int(self._limits.auto_pull_max_gb * GIB)
+        if self._pulls.find(name) is not None:  # (1)
+            return self._pulls.want(name, most_bytes=most_bytes)
         self._permit(name, fallbacks)  # (2)
         if self._clock() < self._quiet_until:  # (3)
             raise HoldTimeout(f"model {name} is on no node so far, but the router has just started", retry_after_s=10)
         if len(self._pulls.all()) >= AT_ONCE:
             raise HoldTimeout(f"model {name} is on no node, and enough others are being pulled", retry_after_s=30)
         try:
-            return self._pulls.want(name, most_bytes=int(self._limits.auto_pull_max_gb * GIB))  # (4)
+            return self._pulls.want(name, most_bytes=most_bytes)  # (4)
         except (NoRoom, NotServed) as error:
             raise absent(name, *fallbacks, why=error.message) from error
 

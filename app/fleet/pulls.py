@@ -8,6 +8,7 @@ an Ollama stops a pull whose client leaves; what it has brought so far stays on 
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 import structlog
@@ -90,16 +91,26 @@ class Pulls:
     def find(self, name: str, node_id: str = "") -> Pull | None:
         """A pull of this model that is under way, to this node or to any."""
         key = model_key(name)
-        return next((p for p in self._running.values() if p.key == key and node_id in ("", p.node_id)), None)
+        return next(
+            (
+                pull
+                for pull in self._running.values()
+                if pull.key == key and node_id in ("", pull.node_id) and pull not in self._why
+            ),
+            None,
+        )
 
     def want(self, name: str, *, node_id: str = "", insecure: bool = False, most_bytes: int | None = None) -> Pull:
         """The pull of this model that is under way, else a new one to the best node or the named one.
 
-        Who wants it must ``leave`` it again. ``most_bytes`` bounds a new pull. Raises a ``HerdError`` when none begins.
+        Who wants it must ``leave`` it again. ``most_bytes`` bounds a pull that nobody wants without a bound. Raises a
+        ``HerdError`` when none begins.
         """
         pull = self.find(name, node_id)
         if pull is None:
             pull = self._begin(name, node_id, insecure=insecure, most_bytes=most_bytes)
+        elif most_bytes is None:
+            pull.most_bytes = None
         pull.wanted += 1
         return pull
 
@@ -119,8 +130,8 @@ class Pulls:
 
     def stop(self, pull: Pull, why: HerdError) -> None:
         work = self._work.get(pull)
-        if work is not None:
-            self._why.setdefault(pull, why)
+        if work is not None and pull not in self._why:
+            self._why[pull] = why
             work.cancel()
 
     def stop_all(self) -> None:
@@ -138,13 +149,16 @@ class Pulls:
             place.node_id, place.engine, name, model_key(name), self._clock(), most_bytes=most_bytes,
             room_bytes=None if node_id or free is None else free - self._reserve_bytes,
         )  # fmt: skip
+        work = self._tasks.create_task(self._run(pull, insecure), name=f"pull {name}")
         self._running[pull.node_id, pull.key] = pull
-        self._work[pull] = self._tasks.create_task(self._run(pull, insecure), name=f"pull {name}")
+        self._work[pull] = work
+        self._log.info("pull.started", node=pull.node_id, model=pull.name)
+        # Not in the work itself: one that is stopped before its first step would never come to its end.
+        work.add_done_callback(partial(self._end, pull, self._clock()))
         return pull
 
     async def _run(self, pull: Pull, insecure: bool) -> None:
-        began = self._clock()
-        self._log.info("pull.started", node=pull.node_id, model=pull.name)
+        """Sets the error; a fault of ours is one too, and must not end the other pulls with this one."""
         try:
             success = await self._fetch(pull, insecure)
             await self._arrivals.learn(pull.node_id, pull.engine, pull.name)
@@ -152,11 +166,9 @@ class Pulls:
             self._tell(pull, success)  # not before: whoever hears it may ask for the model at once
         except HerdError as error:
             pull.error = error
-        except asyncio.CancelledError:
-            pull.error = self._why.get(pull) or StreamBroken("the router is stopping")
-            raise
-        finally:
-            self._end(pull, began)
+        except Exception:
+            self._log.exception("pull.crashed", node=pull.node_id, model=pull.name)
+            pull.error = HerdError("internal error")
 
     async def _fetch(self, pull: Pull, insecure: bool) -> bytes:
         """Pull; the engine's last line, which tells of success."""
@@ -197,11 +209,14 @@ class Pulls:
         for listener in self._listeners.get(pull, ()):
             listener.put(line)
 
-    def _end(self, pull: Pull, began: float) -> None:
+    def _end(self, pull: Pull, began: float, work: asyncio.Task[None]) -> None:
         pull.ended = True
-        del self._running[pull.node_id, pull.key]
         del self._work[pull]
-        self._why.pop(pull, None)
+        why = self._why.pop(pull, None)
+        if work.cancelled():
+            pull.error = why or StreamBroken("the router is stopping")
+        if self._running.get((pull.node_id, pull.key)) is pull:
+            del self._running[pull.node_id, pull.key]
         if pull.error is not None and pull.completed:
             self._placement.broke_off(pull.node_id, pull.name)
         write = self._log.info if pull.error is None else self._log.warning
