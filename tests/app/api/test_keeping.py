@@ -112,7 +112,7 @@ async def test_a_large_blob_waits_for_an_engine_that_reads_slowly(
     through_door: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither the router nor the node's door takes in what the engine has not read, nor blames the client for it."""
-    monkeypatch.setattr("app.reception.BODY_S", 1.0)
+    monkeypatch.setattr("app.reception.BODY_S", 3.0)
     read, sent = asyncio.Event(), 0
 
     async def engine(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -142,7 +142,7 @@ async def test_a_large_blob_waits_for_an_engine_that_reads_slowly(
         before = -1
         while before != sent or not sent:
             before = sent
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(2)
 
     server = await asyncio.start_server(engine, "127.0.0.1", 0, limit=64 * 1024)
     port = server.sockets[0].getsockname()[1]
