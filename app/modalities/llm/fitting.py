@@ -61,21 +61,23 @@ def _limit_output(
     fitting: Fitting, fields: Fields, options: Fields, view: View, route: Route, settings: LanguageModels
 ) -> None:
     """Room for thoughts, where the client limits the output of a model that thinks."""
-    model = route.model
-    tells = route.engine_kind == "ollama"
-    raises = not view.thinks_not and thinking.thinks(model.name, model.capabilities, tells=tells)
     for key in view.limits:
         told = options if view.has_options else fields
         asked = bodies.read(_NUMBER, told[key], key) if key in told else None
         if asked is None or asked <= 0:
             continue
         fitting.budget = int(asked)
-        if raises:
+        if _thinks(view, route):
             fitting.budget = thinking.budget(asked, settings.thinking_overhead, settings.thinking_min_predict)
         if fitting.budget != asked:
             fitting.notes.append(f"budget.raised {int(asked)} -> {fitting.budget}")
             changed = options if view.has_options else fitting.changes
             changed[key] = _number(fitting.budget)
+
+
+def _thinks(view: View, route: Route) -> bool:
+    model, tells = route.model, route.engine_kind == "ollama"
+    return not view.thinks_not and thinking.thinks(model.name, model.capabilities, tells=tells)
 
 
 def override(settings: LanguageModels, name: str) -> int | None:

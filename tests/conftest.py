@@ -1,0 +1,6 @@
+"""What holds for every test: a property is true or false, however slow the machine is on which it is asked."""
+
+from hypothesis import settings
+
+settings.register_profile("herd", deadline=None)
+settings.load_profile("herd")
