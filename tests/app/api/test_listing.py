@@ -175,7 +175,7 @@ async def test_an_explanation_may_be_asked_with_all_that_a_request_would_need() 
             answer = await router.http.get("/fleet/explain", params={"model": "smollm2:135m", **asked})
             return dict(answer.json())
 
-        assert (await explained(needs="tools, vision"))["refused"][0]["reason"] == "smollm2:135m lacks tools, vision"
+        assert (await explained(needs="tools, vision"))["refused"][0]["reason"] == "does not support tools, vision"
         assert (await explained(tokens=9000))["verdict"] == "refused"
         assert (await explained(tokens=10, context=9000))["verdict"] == "placed"
         assert (await explained(model="smollm2:1b", substitutes=True))["how"] == "substitute"

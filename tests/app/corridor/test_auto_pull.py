@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anthropic
 import httpx
 import ollama
 import openai
@@ -247,6 +248,23 @@ async def test_the_openai_client_reads_on_while_a_model_is_pulled(often: None) -
             async def read() -> str:
                 stream = await client.chat.completions.create(model=NEW, messages=SAYS, stream=True)  # type: ignore[call-overload]
                 return "".join([part.choices[0].delta.content or "" async for part in stream])
+
+            reading = tasks.create_task(read())
+            await pulling(router, 1)
+            await asyncio.sleep(0.1)  # some signs of life
+            fake.store.pull_hold.set()
+        assert reading.result() == "Hello from fake"
+        await client.close()
+
+
+async def test_the_anthropic_client_reads_on_while_a_model_is_pulled(often: None) -> None:
+    async with fleet(hold=True) as (router, fake):
+        client = anthropic.AsyncAnthropic(base_url=router.url, api_key="any", max_retries=0)
+        async with asyncio.TaskGroup() as tasks:
+
+            async def read() -> str:
+                async with client.messages.stream(model=NEW, max_tokens=50, messages=SAYS) as stream:  # type: ignore[arg-type]
+                    return "".join([text async for text in stream.text_stream])
 
             reading = tasks.create_task(read())
             await pulling(router, 1)
