@@ -275,6 +275,11 @@ class Request:
         if _renamed(route, self.view.model or ""):
             changes["model"] = msgspec.Raw(_encode(name))
             notes.append("model.substituted" if route.how == "substitute" else "model.renamed")
+        if self.dialect == "openai" and route.engine_kind == "ollama" and "max_tokens" not in self.fields:
+            limit = {**self.fields, **changes}.get("max_completion_tokens", bodies.NULL)
+            if bodies.given(limit):  # Ollama knows the older word only: it would write on without an end
+                changes["max_tokens"] = limit
+                notes.append("limit.renamed")
         if self.dialect == "openai" and self.stream and not _asks_for_usage(self.view):
             changes["stream_options"] = _usage_asked(self.view)
             drop_usage = True

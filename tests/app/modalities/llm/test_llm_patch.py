@@ -58,6 +58,18 @@ def test_the_engine_is_told_the_name_that_it_knows(asked: str, known: str, kind:
     assert list(json.loads(sent.body)) == ["a", "model", "z"]
 
 
+def test_an_ollama_is_told_the_newer_limit_by_the_older_word_that_it_knows() -> None:
+    def sent(limits: dict[str, Any], kind: str = "ollama") -> Any:
+        return json.loads(call("/v1/chat/completions", {"model": "m", **limits}, route("m", kind)).body)
+
+    assert sent({"max_completion_tokens": 5}) == {"model": "m", "max_completion_tokens": 5, "max_tokens": 5}
+    newer = {"model": "m", "max_completion_tokens": 5}
+    assert call("/v1/chat/completions", newer, route("m")).notes == ("limit.renamed",)
+    assert "max_tokens" not in sent({"max_completion_tokens": 5}, "openai")
+    assert "max_tokens" not in sent({"max_completion_tokens": None})
+    assert sent({"max_completion_tokens": 5, "max_tokens": 9})["max_tokens"] == 9
+
+
 def test_keep_alive_is_only_added_for_an_ollama_and_only_to_its_own_dialect() -> None:
     def keeps(path: str, body: dict[str, Any], kind: str) -> Any:
         return json.loads(call(path, {"model": "m", **body}, route("m", kind)).body).get("keep_alive")
