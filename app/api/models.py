@@ -14,8 +14,11 @@ from app.errors import BodyInvalid, ModelAbsent, ModelMissing
 from app.fleet.inventory import FleetModel, Inventory
 from node.wire import ModelReport
 
-OLLAMA_VERSION = "0.12.6"
-"""What /api/version says while no Ollama is in the fleet: the youngest version whose text API is spoken in full."""
+OLLAMA_VERSION = "0.14.0"
+"""What /api/version says while no Ollama is in the fleet: the first version with Responses and Messages.
+
+Clients compare it with what they need: Codex wants 0.13.4.
+"""
 LONG_AGO = "1970-01-01T00:00:00Z"
 NEVER = "2318-01-01T00:00:00Z"
 

@@ -121,7 +121,7 @@ async def test_head_is_answered_where_get_is(path: str) -> None:
 
 async def test_the_version_is_the_lowest_of_the_fleet() -> None:
     async with FakeOllama() as fake, running_router() as router:
-        assert (await router.http.get("/api/version")).json()["version"][0].isdigit()
+        assert (await router.http.get("/api/version")).json() == {"version": "0.14.0"}  # Codex wants 0.13.4
         await router.join("a", fake)
         assert (await router.http.get("/api/version")).json() == {"version": "0.31.0"}
 
