@@ -47,6 +47,9 @@ class Status(Controller):
             "in_flight": running,
             "completed": shot.completed,
             "failed": shot.failed,
+            "retried": shot.retried,
+            "rebalanced": shot.rebalanced,
+            "reaped": shot.reaped,
             "estimated_wait_ms": _estimate_ms(shot, pending),
             "nodes_online": sum(node.status == "online" for node in shot.nodes),
             "queues": {

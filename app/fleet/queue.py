@@ -1,10 +1,12 @@
 """Tickets, leases and slots: who waits, who is served, in order of arrival. Pure; knows no HTTP, registry or clock.
 
-``advance`` in four steps, repeated as numbers in the code:
+``advance`` in five steps, repeated as numbers in the code:
  1. Go through the waiting tickets whose models changed, oldest first.
  2. Judge each with the tickets before it counted as load. The best candidate has a free slot: grant a lease.
- 3. It has none: the ticket is planned onto it and counts there for those behind it. Nobody may serve: it is held.
- 4. Tickets of one kind are judged alike. Once nobody has a slot left for a kind, or ``JUDGED`` of it were judged in
+ 3. It has none, but another that has the model loaded would be done no later (``scoring/spill``): grant it there.
+ 4. Nobody is to be granted: the ticket is planned onto the best and counts there for those behind it. Nobody may serve:
+    it is held.
+ 5. Tickets of one kind are judged alike. Once nobody has a slot left for a kind, or ``JUDGED`` of it were judged in
     vain, its last verdict stands for those behind, so that a thousand waiting tickets cost no more than a few.
 """
 
@@ -15,6 +17,7 @@ from typing import TypeVar
 from app.errors import HerdError
 from app.fleet.job import Job
 from app.fleet.pull import Pull
+from app.scoring.spill import spill
 from app.scoring.types import Absent, Candidate, Held, Placed, Scored, Verdict
 from node.wire import model_key
 
@@ -54,9 +57,10 @@ class Counts:
 class Ticket:
     """A job waiting in the queue. ``planned`` is the candidate it waits for, ``excluded`` the nodes that failed it.
 
-    ``keys`` are the models whose changes concern it. ``held_since`` is set while nobody may serve it. ``failure`` is
-    what became of its last attempt. Tickets of one ``kind`` have the same candidates. ``pull`` is what it waits for
-    while its model is brought, and ``pull_s`` how long it may.
+    ``keys`` are the models whose changes concern it. ``first_planned`` is the first that it waited for.
+    ``held_since`` is set while nobody may serve it. ``failure`` is what became of its last attempt. Tickets of one
+    ``kind`` have the same candidates. ``pull`` is what it waits for while its model is brought, and ``pull_s`` how long
+    it may.
     """
 
     id: int
@@ -67,6 +71,7 @@ class Ticket:
     excluded: frozenset[str] = frozenset()
     failure: HerdError | None = None
     planned: Key | None = None
+    first_planned: Key | None = None
     held_since: float | None = None
     verdict: Verdict | None = None
     attempts: int = 0
@@ -113,10 +118,14 @@ class Tally:
 
 
 class _Pass:
-    """What one pass has learnt. ``closed`` holds the verdicts that stand for all further tickets of their kind."""
+    """What one pass has learnt. ``closed`` holds the verdicts that stand for all further tickets of their kind.
+
+    ``spare`` are those closed kinds for which slots were still free, of nodes that those in front do better to wait by.
+    """
 
     def __init__(self, begin: int) -> None:
         self.closed: dict[Kind, Verdict] = {}
+        self.spare: set[Kind] = set()
         self.ended_at = 0
         self._begin = begin
         self._vain: dict[Kind, int] = {}
@@ -125,17 +134,18 @@ class _Pass:
     def may_judge(self, ticket: Ticket) -> bool:
         return self._left > 0 and ticket.id >= self._begin
 
-    def hear(self, ticket: Ticket, verdict: Verdict) -> None:
-        """A kind is closed once the slot that this ticket takes is the last, or too many of it were judged in vain."""
+    def hear(self, ticket: Ticket, verdict: Verdict, *, granted: bool) -> None:
+        """A kind is closed once the slot that this ticket took was the last, or too many of it were judged in vain."""
         scored = verdict.ranking.scored if isinstance(verdict, Placed) else ()
-        free = [one.candidate.load.free for one in scored]
-        granted = bool(free and free[0])
+        free = sum(one.candidate.load.free for one in scored) - granted
         if not granted:
             self._vain[ticket.kind] = self._vain.get(ticket.kind, 0) + 1
             self._left -= 1
             self.ended_at = 0 if self._left else ticket.id + 1
-        if sum(free) == granted or self._vain.get(ticket.kind, 0) >= JUDGED:
+        if not free or self._vain.get(ticket.kind, 0) >= JUDGED:
             self.closed[ticket.kind] = verdict
+            if free:
+                self.spare.add(ticket.kind)
 
 
 Judge = Callable[[Ticket, Counts], Verdict]
@@ -155,6 +165,7 @@ class Queue:
         self.tallies: dict[Key, Tally] = {}
         self.last_granted: dict[str, int] = {}
         self.rebalanced = 0
+        """Requests that another node took than the one they first waited for."""
 
     @property
     def depth(self) -> int:
@@ -222,21 +233,25 @@ class Queue:
         counts = Counts(self._counts.running, self._counts.node_running, {}, self._others_ahead(models))
         found = _Pass(begin=self._resume if models is None else 0)
         for ticket in self._concerned(models):  # (1)
-            was = ticket.planned
-            verdict = found.closed.get(ticket.kind)
-            if verdict is None and found.may_judge(ticket):
-                verdict = self._judge(ticket, counts)  # (2)
-                found.hear(ticket, verdict)
-            elif verdict is None or (was is not None and isinstance(verdict, Placed)):  # (4)
+            was, kind = ticket.planned, ticket.kind
+            verdict = found.closed.get(kind)
+            judged = verdict is None and found.may_judge(ticket)
+            if judged:
+                verdict = self._judge(ticket, counts)
+            elif verdict is None or (
+                was is not None and isinstance(verdict, Placed) and kind not in found.spare
+            ):  # (5)
                 if was is not None:
                     counts.plan(was)
                 continue
-            lease = self._settle(ticket, verdict, now, counts)
+            assert verdict is not None
+            lease = self._settle(ticket, verdict, now, counts)  # (2, 3)
+            if judged:
+                found.hear(ticket, verdict, granted=lease is not None)
             if lease is not None:
                 granted.append(lease)
-            elif ticket.planned is not None:  # (3)
+            elif ticket.planned is not None:  # (4)
                 counts.plan(ticket.planned)
-                self.rebalanced += was is not None and was != ticket.planned
         if models is None:
             self._resume = found.ended_at
         return granted
@@ -263,11 +278,17 @@ class Queue:
         ticket.verdict = verdict
         waits = ticket.id in self._tickets
         if isinstance(verdict, Placed):
-            chosen = verdict.ranking.scored[0]
-            key = key_of(chosen.candidate)
-            if counts.running.get(key, 0) < chosen.candidate.load.slots:
+            key = key_of(verdict.ranking.scored[0].candidate)
+            running = counts.running
+            chosen = spill(
+                verdict.ranking,
+                ticket.job.demand,
+                counts.ahead.get(key, 0) + 1,
+                lambda candidate: running.get(key_of(candidate), 0) < candidate.load.slots,
+            )
+            if chosen is not None:
                 self.leave(ticket)
-                return self._grant(ticket, chosen, verdict, key, now)
+                return self._grant(ticket, chosen, verdict, now)
             planned, ticket.held_since = key, None
         else:
             planned = None
@@ -283,18 +304,21 @@ class Queue:
             if planned is not None:
                 self._counts.plan(planned)
         ticket.planned = planned
+        ticket.first_planned = ticket.first_planned or planned
         return None
 
-    def _grant(self, ticket: Ticket, chosen: Scored, placed: Placed, key: Key, now: float) -> Lease:
+    def _grant(self, ticket: Ticket, chosen: Scored, placed: Placed, now: float) -> Lease:
         self._serial += 1
+        key = key_of(chosen.candidate)
         lease = Lease(self._serial, key, ticket, chosen, placed, now)
         self._leases[lease.id] = lease
         self._counts.running[key] = self._counts.running.get(key, 0) + 1
         self._counts.node_running[key[0]] = self._counts.node_running.get(key[0], 0) + 1
         self.last_granted[key[0]] = lease.id
+        self.rebalanced += ticket.first_planned is not None and ticket.first_planned[0] != key[0]
         ticket.attempts += 1
         ticket.held_since = None
-        ticket.planned = None
+        ticket.planned = ticket.first_planned = None
         return lease
 
     def _concerned(self, models: Iterable[str] | None) -> list[Ticket]:

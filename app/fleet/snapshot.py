@@ -33,7 +33,8 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
 class LineView(msgspec.Struct, frozen=True, kw_only=True):
     """The line before one (node, model): leases running, tickets planned onto it, and what became of those before.
 
-    ``estimated_wait_s`` is what a new request would wait: ceil(position / slots) x p75; None without history.
+    ``pace_s`` is the p75 of its jobs, guessed from the model's size while there is no history; ``estimated_wait_s`` is
+    what a new request would wait: ceil(position / slots) x pace.
     """
 
     node_id: str
@@ -45,11 +46,12 @@ class LineView(msgspec.Struct, frozen=True, kw_only=True):
     completed: int = 0
     failed: int = 0
     p75_s: float | None = None
+    pace_s: float = 1.0
     estimated_wait_s: float | None = None
 
 
 class WaitingView(msgspec.Struct, frozen=True, kw_only=True):
-    """One waiting ticket, in order of arrival.
+    """One waiting ticket, in order of arrival; ``position`` is its place in its line.
 
     ``why`` is "busy" (planned onto ``node_id``), "pulling" (its model is being brought there, ``progress`` is 0 to 1)
     or "held" (nobody may take it).
@@ -98,6 +100,7 @@ class FleetSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     completed: int = 0
     failed: int = 0
     retried: int = 0
+    rebalanced: int = 0
     reaped: int = 0
     traces_dropped: int = 0
 

@@ -1,7 +1,6 @@
 """Takes the snapshot that status endpoints and pages show. Pure; knows no HTTP; times are told by the caller."""
 
 from collections.abc import Iterable
-from math import ceil
 
 from app.fleet.admission import Admission
 from app.fleet.judge import Court
@@ -11,6 +10,7 @@ from app.fleet.pull import Pull
 from app.fleet.queue import Key, Ticket
 from app.fleet.registry import Registry
 from app.fleet.snapshot import FleetSnapshot, LineView, ModalityView, NodeView, PullView, WaitingView
+from app.scoring.spill import wait_s
 from node.wire import model_key
 
 GIB = 1024**3
@@ -51,6 +51,7 @@ class Viewer:
             completed=self._ledger.completed,
             failed=self._ledger.failed,
             retried=self._ledger.retried,
+            rebalanced=self._queue.rebalanced,
             reaped=reaped,
             traces_dropped=dropped,
         )
@@ -90,17 +91,19 @@ class Viewer:
                 continue
             p75 = self._latency.p75(key[0], holding.key)
             size_gib = (self._registry.size_bytes(holding) or 0) / GIB
+            slots, pace_s = holding.model.slots, p75 or max(1.0, size_gib)
             lines[key] = LineView(
                 node_id=key[0],
                 model=holding.model.name,
                 modality=holding.model.modality,
                 running=running,
                 waiting=waiting,
-                slots=holding.model.slots,
+                slots=slots,
                 completed=tally.completed if tally else 0,
                 failed=tally.failed if tally else 0,
                 p75_s=p75,
-                estimated_wait_s=wait_s(running + waiting, holding.model.slots, p75 or max(1.0, size_gib)),
+                pace_s=pace_s,
+                estimated_wait_s=wait_s(running + waiting - slots + 1, slots, pace_s),
             )
         return lines
 
@@ -116,9 +119,6 @@ class Viewer:
         line = lines.get(ticket.planned) if ticket.planned is not None else None
         pull = ticket.pull
         where = ticket.planned[0] if ticket.planned is not None else pull.node_id if pull is not None else ""
-        estimate = None
-        if line is not None:
-            estimate = wait_s(line.slots + position - 1, line.slots, line.p75_s or 1.0)
         return WaitingView(
             request_id=ticket.job.id,
             model=model_key(ticket.job.demand.models[0]),
@@ -126,7 +126,7 @@ class Viewer:
             waited_s=max(0.0, now - ticket.entered_at),
             why="busy" if ticket.planned is not None else "pulling" if pull is not None else "held",
             node_id=where,
-            estimated_wait_s=estimate,
+            estimated_wait_s=None if line is None else wait_s(position, line.slots, line.pace_s),
             progress=None if pull is None else pull.progress,
         )
 
@@ -140,9 +140,3 @@ def _pull_view(pull: Pull) -> PullView:
         total_bytes=pull.total,
         wanted=pull.wanted,
     )
-
-
-def wait_s(ahead: int, slots: int, p75_s: float) -> float:
-    """What a request with ``ahead`` others before it waits for one of ``slots``: ceil(position / slots) x p75."""
-    position = ahead - slots + 1
-    return ceil(position / max(1, slots)) * p75_s if position > 0 else 0.0

@@ -50,7 +50,12 @@ class Chain:
                 scored.append(weigh(demand, candidate))
         if len(refused) > 1:
             refused.sort(key=_by_name)
-        return Ranking(policy=self.policy.name, scored=self._order(scored, seed), refused=tuple(refused))
+        return Ranking(
+            policy=self.policy.name,
+            seconds=self.policy.picker.seconds,
+            scored=self._order(scored, seed),
+            refused=tuple(refused),
+        )
 
     def _weigh(self, demand: Demand, candidate: Candidate) -> Scored:
         points: dict[str, float] = {}

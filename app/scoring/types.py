@@ -149,9 +149,13 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ranking(msgspec.Struct, frozen=True, kw_only=True):
-    """What the chain concluded for one model: the scored (best first) and the refused."""
+    """What the chain concluded for one model: the scored (best first) and the refused.
+
+    ``seconds``: totals are expected seconds, less is better.
+    """
 
     policy: str
+    seconds: bool = False
     scored: tuple[Scored, ...] = ()
     refused: tuple[Refused, ...] = ()
 
