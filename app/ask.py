@@ -1,4 +1,4 @@
-"""The commands that ask a running router: status, explain, approve, forget. Knows nothing of how it answers."""
+"""The commands that ask a running router: status, explain, approve, drain and more. Knows nothing of how it answers."""
 
 import json
 import os
@@ -63,6 +63,30 @@ def approve(name: str, /, *, router: Router = DEFAULT_ROUTER, data_dir: DataDir 
     """
     _ask("POST", router, f"/fleet/nodes/{quote(name, safe='')}/approve", token=_admin_token(data_dir))
     _print(f"{clean(name)} may join")
+
+
+def drain(name: str, /, *, router: Router = DEFAULT_ROUTER, data_dir: DataDir = HOME) -> None:
+    """Give a node no new work; what runs there finishes. It stays so until `herd resume`.
+
+    Parameters
+    ----------
+    name
+        The node's name, as `herd status` shows it.
+    """
+    _ask("POST", router, f"/fleet/nodes/{quote(name, safe='')}/drain", token=_admin_token(data_dir))
+    _print(f"{clean(name)} gets no new work")
+
+
+def resume(name: str, /, *, router: Router = DEFAULT_ROUTER, data_dir: DataDir = HOME) -> None:
+    """Give a drained node work again.
+
+    Parameters
+    ----------
+    name
+        The node's name, as `herd status` shows it.
+    """
+    _ask("POST", router, f"/fleet/nodes/{quote(name, safe='')}/resume", token=_admin_token(data_dir))
+    _print(f"{clean(name)} may get work again")
 
 
 def forget(name: str, /, *, router: Router = DEFAULT_ROUTER, data_dir: DataDir = HOME) -> None:

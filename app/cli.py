@@ -51,6 +51,8 @@ def build() -> App:
         "app.ask:explain", name="explain", help="Show which node a request would go to now, and why.", config=()
     )
     herd.command("app.ask:approve", name="approve", help="Let a machine in that waits for approval.", config=())
+    herd.command("app.ask:drain", name="drain", help="Give a node no new work; what runs finishes.", config=())
+    herd.command("app.ask:resume", name="resume", help="Give a drained node work again.", config=())
     herd.command("app.ask:forget", name="forget", help="Forget a node and free its name.", config=())
     herd.command("app.demo:demo", name="demo", help="A router with simulated machines, to look around.")
     policy = App(name="policy", help="Work with policy files.")

@@ -99,7 +99,17 @@ async def create_router(
     modalities = discover()
     fleet_id, first_start = await _identity(store)
     facts = Facts(fleet_id=fleet_id, version=own_version())
-    registry = Registry(timeout_s=settings.heartbeat.heartbeat_timeout, offline_s=settings.heartbeat.heartbeat_offline)
+    admission = Admission(
+        await store.nodes(),
+        join=settings.server.join,
+        first_start=first_start,
+        new_token=lambda: secrets.token_urlsafe(32),
+    )
+    registry = Registry(
+        timeout_s=settings.heartbeat.heartbeat_timeout,
+        offline_s=settings.heartbeat.heartbeat_offline,
+        drained=admission.drained(),
+    )
     latency = Latency()
     for sample in await queries.latency_samples(store):
         latency.observe(sample.node_id, model_key(sample.model), sample.latency_s)
@@ -132,12 +142,6 @@ async def create_router(
         court=court, registry=registry, nodes=nodes, ledger=ledger, auto_pull=auto_pull, limits=settings.queue,
         clock=time.monotonic,
     )  # fmt: skip
-    admission = Admission(
-        await store.nodes(),
-        join=settings.server.join,
-        first_start=first_start,
-        new_token=lambda: secrets.token_urlsafe(32),
-    )
     intake = Intake(
         admission=admission,
         registry=registry,

@@ -31,6 +31,18 @@ class Operators(Controller):
             raise NotFound(f"no machine called {node_id} has asked to join")
         return {"status": "approved", "node_id": node_id}
 
+    @post("/fleet/nodes/{node_id:str}/drain", status_code=200, summary="Give a node no new work (admin)")
+    async def drain(
+        self, node_id: FromPath[str], intake: NamedDependency[Intake], admin: NamedDependency[Admin]
+    ) -> dict[str, str]:
+        return await _drained(intake, node_id, True)
+
+    @post("/fleet/nodes/{node_id:str}/resume", status_code=200, summary="Give a drained node work again (admin)")
+    async def resume(
+        self, node_id: FromPath[str], intake: NamedDependency[Intake], admin: NamedDependency[Admin]
+    ) -> dict[str, str]:
+        return await _drained(intake, node_id, False)
+
     @delete("/fleet/nodes/{node_id:str}", status_code=200, summary="Forget a node and free its name (admin)")
     async def forget(
         self, node_id: FromPath[str], intake: NamedDependency[Intake], admin: NamedDependency[Admin]
@@ -80,6 +92,12 @@ class Operators(Controller):
     @get("/dashboard/api/overview", summary="Totals over all time")
     async def overview(self, store: NamedDependency[Store]) -> queries.Totals:
         return await queries.overview_totals(store)
+
+
+async def _drained(intake: Intake, node_id: str, drained: bool) -> dict[str, str]:
+    if not await intake.drain(node_id, drained):
+        raise NotFound(f"no node called {node_id} is known")
+    return {"status": "draining" if drained else "resumed", "node_id": node_id}
 
 
 def _public(trace: TraceRecord) -> dict[str, Any]:

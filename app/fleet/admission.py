@@ -53,6 +53,9 @@ class Admission:
     def waiting(self) -> tuple[NodeRecord, ...]:
         return tuple(record for record in self._records.values() if record.admitted_at is None)
 
+    def drained(self) -> list[str]:
+        return [record.node_id for record in self._records.values() if record.drained]
+
     def decide(self, node_id: str, token: str, peer: str, now: float) -> Decision:
         if not NAME.fullmatch(node_id):
             return Decision("refused", reason="a node's name is 1 to 63 letters, digits, dots, dashes or underscores")
@@ -62,14 +65,14 @@ class Admission:
                 self._unproven.discard(node_id)
                 return Decision("admitted")
             if not token and node_id in self._unproven and peer == known.address:
-                return self._admit(node_id, peer, known.first_seen, now)
+                return self._admit(node_id, peer, known, now)
             return Decision("refused", reason=f"the name {node_id} belongs to another machine, or its token is wrong")
         if known is not None and known.admitted_at is not None:  # (2)
             if peer == known.address:
-                return self._admit(node_id, peer, known.first_seen, now)
+                return self._admit(node_id, peer, known, now)
             return Decision("refused", reason=f"the name {node_id} was approved for another address")
         if is_loopback(peer) or self._join == "open" or (self._join == "window" and self._window_open(now)):  # (3)
-            return self._admit(node_id, peer, known.first_seen if known else now, now)
+            return self._admit(node_id, peer, known, now)
         if known is None and len(self.waiting()) >= WAITING_MOST:
             return Decision("refused", reason="too many machines wait for approval")
         if known is not None and known.address != peer:
@@ -88,16 +91,27 @@ class Admission:
             self._records[node_id] = known
         return known
 
+    def drain(self, node_id: str, drained: bool) -> NodeRecord | None:
+        """Keep what the operator said of a node's work. None: no node of that name was let in."""
+        known = self._records.get(node_id)
+        if known is None or known.admitted_at is None:
+            return None
+        known = self._records[node_id] = msgspec.structs.replace(known, drained=drained)
+        return known
+
     def forget(self, node_id: str) -> bool:
         return self._records.pop(node_id, None) is not None
 
     def _window_open(self, now: float) -> bool:
         return 0 <= now - self._first_start <= WINDOW_S
 
-    def _admit(self, node_id: str, peer: str, first_seen: float, now: float) -> Decision:
+    def _admit(self, node_id: str, peer: str, known: NodeRecord | None, now: float) -> Decision:
         token = self._new_token()
-        record = NodeRecord(
-            node_id=node_id, token_hash=hash_token(token), first_seen=first_seen, admitted_at=now, address=peer
+        record = msgspec.structs.replace(
+            known or NodeRecord(node_id=node_id, token_hash="", first_seen=now),
+            token_hash=hash_token(token),
+            admitted_at=now,
+            address=peer,
         )
         self._records[node_id] = record
         self._unproven.add(node_id)

@@ -57,8 +57,8 @@ class Intake:
             self._log.info("node.admitted", node=letter.node_id, peer=peer)
         self.hear(self._registry.apply(bounded(letter), peer, now))
         node = self._registry.node(letter.node_id)
-        status = "offline" if node is None else node.status
-        if node is not None and node.draining:
+        status = "offline" if node is None else "draining" if node.draining else node.status
+        if letter.draining:
             busy = self._dispatcher.runs_on(letter.node_id)
             status_word = "draining" if busy else "drained"
             return HeartbeatAck(
@@ -91,6 +91,15 @@ class Intake:
             await self._store.put_node(record)
             self._log.info("node.approved", node=node_id)
         return record
+
+    async def drain(self, node_id: str, drained: bool) -> bool:
+        """The operator wants no new work for the node, or wants it again. False: nobody of that name was let in."""
+        record = self._admission.drain(node_id, drained)
+        if record is None:
+            return False
+        await self._store.put_node(record)
+        self.hear(self._registry.drain(node_id, drained))
+        return True
 
     async def forget(self, node_id: str) -> bool:
         """Free the name: its token counts no longer, and the node leaves the fleet until it joins anew."""

@@ -7,7 +7,7 @@
 Times are seconds of a monotonic clock, told by the caller as ``now``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -68,7 +68,7 @@ class Holding:
 class Registry:
     """The nodes in order of their first heartbeat, with an index from model to those who hold it."""
 
-    def __init__(self, *, timeout_s: float, offline_s: float) -> None:
+    def __init__(self, *, timeout_s: float, offline_s: float, drained: Iterable[str] = ()) -> None:
         self._timeout_s = timeout_s
         self._offline_s = offline_s
         self._nodes: dict[str, Node] = {}
@@ -78,6 +78,7 @@ class Registry:
         self._resident: dict[str, int] = {}
         self._gone: set[tuple[str, str, str]] = set()
         self._came: dict[tuple[str, str, str], tuple[ModelReport, float]] = {}
+        self._drained = set(drained)
 
     def nodes(self) -> tuple[Node, ...]:
         return tuple(self._nodes.values())
@@ -115,10 +116,7 @@ class Registry:
         node.status = "offline" if heartbeat.goodbye else "online"
         if heartbeat.goodbye:
             changes.append(Change("node.offline", node.node_id, "goodbye", _keys(heartbeat)))
-        if heartbeat.draining != node.draining:
-            node.draining = heartbeat.draining
-            kind: ChangeKind = "node.draining" if node.draining else "node.resumed"
-            changes.append(Change(kind, node.node_id, "", _keys(heartbeat)))
+        changes += self._drain_changes(node)
         changes += self._inventory_changes(node, before, now)
         if changes or before is None or before.engines != heartbeat.engines:
             self._gone = {gone for gone in self._gone if gone[0] != node.node_id}
@@ -141,7 +139,14 @@ class Registry:
                 changes.append(Change(kind, node.node_id, f"silent for {silent:.0f} s", _keys(node.heartbeat)))
         return changes
 
+    def drain(self, node_id: str, drained: bool) -> list[Change]:
+        """The operator's word: no new work for this node, whatever its heartbeats say, until he takes it back."""
+        (self._drained.add if drained else self._drained.discard)(node_id)
+        node = self._nodes.get(node_id)
+        return self._drain_changes(node) if node is not None else []
+
     def forget(self, node_id: str) -> bool:
+        self._drained.discard(node_id)
         found = self._nodes.pop(node_id, None) is not None
         if found:
             self._reindex(node_id)
@@ -196,6 +201,16 @@ class Registry:
         if capacity is not None and capacity.ceiling_bytes > 0:
             return min(machine.memory_available_bytes, capacity.ceiling_bytes)
         return machine.memory_available_bytes
+
+    def _drain_changes(self, node: Node) -> list[Change]:
+        """A node drains when its operator or the node itself says so."""
+        draining = node.heartbeat.draining or node.node_id in self._drained
+        if draining == node.draining:
+            return []
+        node.draining = draining
+        kind: ChangeKind = "node.draining" if draining else "node.resumed"
+        by = "operator" if node.node_id in self._drained else "node"
+        return [Change(kind, node.node_id, by if draining else "", _keys(node.heartbeat))]
 
     def _inventory_changes(self, node: Node, before: Heartbeat | None, now: float) -> list[Change]:
         old = {engine.name: engine for engine in before.engines} if before is not None else {}

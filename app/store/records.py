@@ -70,13 +70,17 @@ class SettingRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A node that was admitted (``token_hash``: hex SHA-256 of its token) or waits for approval (empty hash)."""
+    """A node that was admitted (``token_hash``: hex SHA-256 of its token) or waits for approval (empty hash).
+
+    ``drained``: the operator wants no new work for it, until he resumes it.
+    """
 
     node_id: str
     token_hash: str
     first_seen: float
     admitted_at: float | None = None
     address: str = ""
+    drained: bool = False
 
 
 class LatencySample(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from advanced_alchemy.base import BigIntBase, CommonTableAttributes, orm_registry
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, UniqueConstraint, false
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 Json = JSON(none_as_null=True)
@@ -107,3 +107,4 @@ class Node(BigIntBase):
     first_seen: Mapped[float]
     admitted_at: Mapped[float | None]
     address: Mapped[str]
+    drained: Mapped[bool] = mapped_column(server_default=false())

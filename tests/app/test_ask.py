@@ -135,6 +135,17 @@ def test_approving_shows_the_admin_token_of_the_folder(router: Router, tmp_path:
     assert router.asked == [("POST", "/fleet/nodes/a%2Fb/approve", "Bearer secret")]
 
 
+@pytest.mark.parametrize(("word", "said"), [("drain", "gets no new work"), ("resume", "may get work again")])
+def test_a_node_is_taken_out_of_service_and_back(
+    word: str, said: str, router: Router, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "admin-token").write_text("secret\n")
+    router.answers[f"/fleet/nodes/mac/{word}"] = (200, {})
+    herd(word, "mac", "--data-dir", str(tmp_path))
+    assert router.asked == [("POST", f"/fleet/nodes/mac/{word}", "Bearer secret")]
+    assert said in capsys.readouterr().out
+
+
 def test_forgetting_shows_the_admin_token_of_the_environment(router: Router, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLEET_ADMIN_TOKEN", "other")
     router.answers["/fleet/nodes/mac"] = (200, {})
