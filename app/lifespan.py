@@ -11,8 +11,10 @@ from litestar import Litestar
 from app.fleet.advertise import Advertiser
 from app.fleet.dispatcher import Dispatcher
 from app.fleet.intake import Intake
-from app.fleet.loops import PRUNE_EVERY_S, Duties, every
+from app.fleet.judge import Court
+from app.fleet.loops import PREWARM_EVERY_S, PRUNE_EVERY_S, Duties, every
 from app.fleet.node_client import NodeClient
+from app.fleet.prewarm import Prewarmer
 from app.fleet.pulls import Pulls
 from app.fleet.registry import Registry
 from app.revise import REVISE_EVERY_S, Reviser
@@ -36,6 +38,8 @@ def lifespan(
     registry: Registry,
     dispatcher: Dispatcher,
     intake: Intake,
+    court: Court,
+    prewarmer: Prewarmer,
     nodes: NodeClient,
     pulls: Pulls,
     live: Live,
@@ -55,8 +59,11 @@ def lifespan(
         log = structlog.get_logger("router")
         try:
             async with asyncio.TaskGroup() as tasks:
-                duties = Duties(registry=registry, dispatcher=dispatcher, intake=intake, nodes=nodes, tasks=tasks)
                 limits, beat = settings.queue, settings.heartbeat
+                duties = Duties(
+                    registry=registry, dispatcher=dispatcher, intake=intake, nodes=nodes, court=court,
+                    prewarmer=prewarmer, prewarm_timeout_s=limits.pre_warm_timeout, tasks=tasks,
+                )  # fmt: skip
                 running = [
                     tasks.create_task(writer.run(), name="traces.write"),
                     tasks.create_task(live.run(), name="pages.live"),
@@ -65,6 +72,7 @@ def lifespan(
                     tasks.create_task(every(min(beat.heartbeat_interval, 1.0), duties.keep_models), name="models.keep"),
                     tasks.create_task(every(limits.reap_interval, duties.sweep_leases), name="leases.sweep"),
                     tasks.create_task(every(limits.rebalance_interval, duties.judge_again), name="tickets.judge"),
+                    tasks.create_task(every(PREWARM_EVERY_S, duties.prewarm), name="models.prewarm"),
                     tasks.create_task(every(PRUNE_EVERY_S, prune), name="traces.prune"),
                     tasks.create_task(every(REVISE_EVERY_S, reviser.revise), name="settings.revise"),
                     tasks.create_task(every(FLUSH_EVERY_S, flush), name="log.flush"),
@@ -74,6 +82,7 @@ def lifespan(
                 log.info("router.started", port=settings.server.port)
                 yield
                 log.info("router.stopping")
+                duties.stop()
                 for task in running:
                     task.cancel()
         finally:

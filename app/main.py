@@ -37,6 +37,7 @@ from app.fleet.latency import Latency
 from app.fleet.ledger import Ledger
 from app.fleet.node_client import NodeClient
 from app.fleet.placement import Placement
+from app.fleet.prewarm import Prewarmer
 from app.fleet.pulls import Pulls
 from app.fleet.registry import Registry
 from app.fleet.snapshot import FleetSnapshot
@@ -155,9 +156,14 @@ async def create_router(
         modalities=tuple(modality.view for modality in modalities),
     )  # fmt: skip
 
+    prewarmer = Prewarmer(
+        threshold=settings.queue.pre_warm_threshold, min_availability=settings.queue.pre_warm_min_availability
+    )
+
     def take_snapshot() -> FleetSnapshot:
         return viewer.take(
-            time.monotonic(), time.time(), pulls=pulls.all(), reaped=dispatcher.reaped, dropped=writer.dropped
+            time.monotonic(), time.time(), pulls=pulls.all(), reaped=dispatcher.reaped, prewarmed=prewarmer.done,
+            dropped=writer.dropped,
         )
 
     async def take_traces() -> list[TraceRecord]:
@@ -190,7 +196,7 @@ async def create_router(
         lifespan=[
             lifespan(
                 settings=settings, store=store, writer=writer, registry=registry, dispatcher=dispatcher,
-                intake=intake, nodes=nodes, pulls=pulls, live=live,
+                intake=intake, court=court, prewarmer=prewarmer, nodes=nodes, pulls=pulls, live=live,
                 reviser=Reviser(book=book, store=store, registry=registry, modalities=modalities),
                 advertiser=_advertiser(settings, facts, addresses) if settings.server.mdns else None,
             )

@@ -50,6 +50,7 @@ class Status(Controller):
             "retried": shot.retried,
             "rebalanced": shot.rebalanced,
             "reaped": shot.reaped,
+            "prewarmed": shot.prewarmed,
             "estimated_wait_ms": _estimate_ms(shot, pending),
             "nodes_online": sum(node.status == "online" for node in shot.nodes),
             "queues": {

@@ -27,7 +27,7 @@ from app.errors import (
     Unservable,
 )
 from app.fleet.autopull import AutoPull, Tell, absent
-from app.fleet.job import Call, Job, Outcome, Route
+from app.fleet.job import Call, Job, Key, Outcome, Route
 from app.fleet.judge import Court
 from app.fleet.keep import Keeper
 from app.fleet.ledger import Ledger, Trail
@@ -109,6 +109,13 @@ class Dispatcher:
                 self._close_lease(lease, completed=None)
             else:
                 granted.set_result(lease)
+
+    def loaded(self, key: Key) -> None:
+        """The model has come into memory: who waits for it need not wait for its node's next report."""
+        self._queue.loads.end(key)
+        if self._registry.model_loaded(*key, self._clock()):
+            self._log.info("model.loaded", node=key[0], what=key[2])
+        self.nudge((key[2],))
 
     def trust(self, node_id: str, engine: str) -> None:
         """The engine was started anew: what it failed before counts no more."""
@@ -222,6 +229,10 @@ class Dispatcher:
             meter = call.meter
             first = await (_first_of_stream(exchange, call, route) if call.stream else _whole(exchange, call, route))
             trail.first_at = self._clock()
+            if call.unloads:
+                self._registry.model_left(*lease.key)
+            elif not lease.chosen.candidate.model.loaded:
+                self.loaded(lease.key)
             if call.keeps:
                 self.keeper.want(lease.key, trail.first_at)
             if lease.id in self._watches:

@@ -12,6 +12,9 @@ from app.errors import HerdError
 from app.scoring.types import Demand, How
 from node.wire import ModelReport
 
+Key = tuple[str, str, str]
+"""(node, engine, model key): whose slots are counted."""
+
 Outcome = Literal["completed", "failed", "retried", "incomplete", "client_disconnected", "expired"]
 
 
@@ -82,6 +85,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     ``method`` is "GET" for a question without a body. ``headers`` are for the client's answer; ``budget`` is the limit
     on the output as the engine gets it. ``keeps``: the model shall stay in memory, and the call cannot say so.
     ``error_event`` takes the place of the job's where the end of a broken stream depends on what it said so far.
+    ``unloads``: it will leave memory with this call.
     """
 
     path: str
@@ -95,6 +99,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     budget: int | None = None
     keeps: bool = False
     error_event: Callable[[HerdError], bytes] | None = None
+    unloads: bool = False
 
 
 class SignOfLife(msgspec.Struct, frozen=True):

@@ -4,8 +4,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from app.catalog import Catalog
 from app.fleet.breaker import Breaker
+from app.fleet.job import Key
 from app.fleet.latency import Latency
-from app.fleet.queue import Counts, Key, Queue, Ticket
+from app.fleet.queue import Counts, Queue, Ticket
 from app.fleet.registry import Holding, Registry
 from app.scoring.chain import Chain
 from app.scoring.selection import choose
@@ -91,9 +92,21 @@ class Court:
         return counts
 
     def _candidates(self, holdings: Sequence[Holding], counts: Counts) -> list[Candidate]:
-        return [self._candidate(holding, counts) for holding in holdings]
+        loading = self._loading(holdings)
+        return [self._candidate(holding, counts, loading) for holding in holdings]
 
-    def _candidate(self, holding: Holding, counts: Counts) -> Candidate:
+    def _loading(self, holdings: Sequence[Holding]) -> dict[Key, float]:
+        """For how long these models have been being loaded, where that may still come to something."""
+        found: dict[Key, float] = {}
+        for holding in holdings:
+            node, key = holding.node, (holding.node.node_id, holding.engine.name, holding.key)
+            lasts_s = self.queue.loads.lasts_s(key, self.now)
+            alive = node.status != "offline" and not node.draining and holding.engine.healthy
+            if lasts_s is not None and alive and not holding.model.loaded:
+                found[key] = lasts_s
+        return found
+
+    def _candidate(self, holding: Holding, counts: Counts, loading: Mapping[Key, float]) -> Candidate:
         node, engine, model = holding.node, holding.engine, holding.model
         node_id = node.node_id
         key = (node_id, engine.name, holding.key)
@@ -122,6 +135,12 @@ class Court:
             ),
             p75_s=self._latency.p75(node_id, holding.key),
             unloaded_s_ago=None if unloaded_at is None else self.now - unloaded_at,
+            loading_s=loading.get(key),
+            loads_elsewhere_s=min(
+                (lasts_s for other, lasts_s in loading.items() if other != key and other[2] == key[2]), default=None
+            )
+            if loading
+            else None,
             resizes=engine.kind == "ollama",
             last_granted=self.queue.last_granted.get(node_id, 0),
             rest=self.breaker.rest((node_id, engine.name), self.now),

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from app.fleet.queue import Key
+from app.fleet.job import Key
 from app.fleet.registry import Holding
 
 WANTED_S = 600.0

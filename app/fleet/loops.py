@@ -10,12 +10,15 @@ import structlog
 from app.errors import HerdError, NodeTimeout, NodeUnreachable
 from app.fleet.dispatcher import Dispatcher
 from app.fleet.intake import Intake
+from app.fleet.judge import Court
 from app.fleet.keep import Keep
 from app.fleet.node_client import NodeClient
+from app.fleet.prewarm import Prewarm, Prewarmer
 from app.fleet.registry import Registry
 from app.fleet.watch import Watch
 
 PRUNE_EVERY_S = 3600.0
+PREWARM_EVERY_S = 0.5
 
 
 async def every(seconds: float, duty: Callable[[], Awaitable[None]]) -> None:
@@ -39,13 +42,20 @@ class Duties:
         dispatcher: Dispatcher,
         intake: Intake,
         nodes: NodeClient,
+        court: Court,
+        prewarmer: Prewarmer,
+        prewarm_timeout_s: float,
         tasks: asyncio.TaskGroup,
     ) -> None:
         self._registry = registry
         self._dispatcher = dispatcher
         self._intake = intake
         self._nodes = nodes
+        self._court = court
+        self._prewarmer = prewarmer
+        self._prewarm_timeout_s = prewarm_timeout_s
         self._tasks = tasks
+        self._prewarms: set[asyncio.Task[None]] = set()
         self._log = structlog.get_logger("fleet")
 
     async def sweep_nodes(self) -> None:
@@ -65,6 +75,37 @@ class Duties:
 
     async def judge_again(self) -> None:
         self._dispatcher.nudge()
+
+    async def prewarm(self) -> None:
+        queue, now = self._court.queue, time.monotonic()
+        for prewarm in self._prewarmer.due(queue.tickets(), lambda demand: self._court.judge(demand, now), now):
+            queue.loads.begin(prewarm.key, now)
+            task = self._tasks.create_task(self._prewarm(prewarm), name="model.prewarm")
+            self._prewarms.add(task)
+            task.add_done_callback(self._prewarms.discard)
+
+    def stop(self) -> None:
+        """End what may take long; what else was begun is over in seconds."""
+        for task in self._prewarms:
+            task.cancel()
+
+    async def _prewarm(self, prewarm: Prewarm) -> None:
+        """The requests that wait are judged again when the model is there, and also when it will not be."""
+        node_id, engine, model = key = prewarm.key
+        loaded = False
+        try:
+            await self._nodes.ask(node_id, engine, "/api/generate", prewarm.body, timeout_s=self._prewarm_timeout_s)
+            loaded = True
+        except HerdError as error:
+            self._log.warning("prewarm.failed", node=node_id, model=model, error=error.message)
+        finally:
+            self._prewarmer.ended(key, time.monotonic(), loaded=loaded)
+            self._court.queue.loads.end(key)
+        if loaded:
+            self._log.info("model.prewarmed", node=node_id, model=model, waiting=prewarm.waiting)
+            self._dispatcher.loaded(key)
+        else:
+            self._dispatcher.nudge((model,))
 
     async def _keep(self, keep: Keep) -> None:
         """Not answered is no harm: the model is asked for again while it is wanted."""

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from app.errors import HerdError
-from app.fleet.job import Job
+from app.fleet.job import Job, Key
+from app.fleet.loads import Loads
 from app.fleet.pull import Pull
 from app.scoring.spill import spill
 from app.scoring.types import Absent, Candidate, Held, Placed, Scored, Verdict
@@ -31,8 +32,6 @@ FITS_ALWAYS = 2048
 
 K = TypeVar("K")
 Kind = tuple[object, ...]
-Key = tuple[str, str, str]
-"""(node, engine, model key): whose slots are counted."""
 
 
 @dataclass(slots=True)
@@ -164,6 +163,7 @@ class Queue:
         self._resume = 0
         self.tallies: dict[Key, Tally] = {}
         self.last_granted: dict[str, int] = {}
+        self.loads = Loads()
         self.rebalanced = 0
         """Requests that another node took than the one they first waited for."""
 
@@ -263,6 +263,8 @@ class Queue:
         lease.closed = True
         del self._leases[lease.id]
         _less(self._counts.running, lease.key)
+        if lease.key not in self._counts.running:
+            self.loads.end(lease.key)
         _less(self._counts.node_running, lease.key[0])
         tally = self.tallies.setdefault(lease.key, Tally())
         if completed is not None:
@@ -315,6 +317,8 @@ class Queue:
         self._counts.running[key] = self._counts.running.get(key, 0) + 1
         self._counts.node_running[key[0]] = self._counts.node_running.get(key[0], 0) + 1
         self.last_granted[key[0]] = lease.id
+        if not chosen.candidate.model.loaded:
+            self.loads.begin(key, now)
         self.rebalanced += ticket.first_planned is not None and ticket.first_planned[0] != key[0]
         ticket.attempts += 1
         ticket.held_since = None

@@ -20,6 +20,8 @@ DISK_TO_MEMORY = 1.2
 """What a model takes in memory over its size on disk, while nobody has measured it (weights, cache and compute)."""
 BELIEVED_S = 60.0
 """Seconds a model that came is believed to be there though its node's reports, made before, do not have it yet."""
+SERVED_S = 10.0
+"""Seconds for which a model that served is believed to be loaded, though reports of its node made before say no."""
 UNLOADS_KEPT = 256
 """Unloaded models remembered for each node."""
 
@@ -79,6 +81,7 @@ class Registry:
         self._gone: set[tuple[str, str, str]] = set()
         self._came: dict[tuple[str, str, str], tuple[ModelReport, float]] = {}
         self._drained = set(drained)
+        self._served: dict[tuple[str, str, str], float] = {}
 
     def nodes(self) -> tuple[Node, ...]:
         return tuple(self._nodes.values())
@@ -111,7 +114,7 @@ class Registry:
             changes.append(Change("node.joined", node.node_id, peer))
         elif node.status != "online" and not heartbeat.goodbye:
             changes.append(Change("node.online", node.node_id, peer, _keys(heartbeat)))
-        heartbeat = self._with_arrivals(heartbeat, now)
+        heartbeat = self._as_served(self._with_arrivals(heartbeat, now), now)
         node.peer, node.heartbeat, node.seen_at = peer, heartbeat, now
         node.status = "offline" if heartbeat.goodbye else "online"
         if heartbeat.goodbye:
@@ -182,6 +185,38 @@ class Registry:
             engines = tuple(grown if one is engine else one for one in heartbeat.engines)
             heartbeat = msgspec.structs.replace(heartbeat, engines=engines)
         return heartbeat
+
+    def model_loaded(self, node_id: str, engine: str, key: str, now: float) -> list[Change]:
+        """The engine has just served or loaded a model that its node had reported as not loaded."""
+        node = self._nodes.get(node_id)
+        if node is None:
+            return []
+        self._served[node_id, engine, key] = now
+        before = node.heartbeat
+        node.heartbeat = self._as_served(before, now)
+        self._reindex(node_id)
+        return self._inventory_changes(node, before, now)
+
+    def model_left(self, node_id: str, engine: str, key: str) -> None:
+        """The engine was told to let the model go: its node's reports are believed again."""
+        self._served.pop((node_id, engine, key), None)
+
+    def _as_served(self, heartbeat: Heartbeat, now: float) -> Heartbeat:
+        """The report, corrected by what was seen after it was made."""
+        self._served = {place: at for place, at in self._served.items() if now - at < SERVED_S}
+        seen = {(engine, key) for node_id, engine, key in self._served if node_id == heartbeat.node_id}
+        if not seen:
+            return heartbeat
+        engines = tuple(
+            msgspec.structs.replace(
+                engine,
+                models=tuple(
+                    _loaded_if(model, (engine.name, model_key(model.name)) in seen) for model in engine.models
+                ),
+            )
+            for engine in heartbeat.engines
+        )
+        return msgspec.structs.replace(heartbeat, engines=engines)
 
     def size_bytes(self, holding: Holding) -> int | None:
         """Memory the model takes, best knowledge first: measured here, measured anywhere, size on disk and a fifth."""
@@ -276,6 +311,10 @@ class Registry:
                     if model.loaded and model.resident_bytes:
                         self._resident[key] = model.resident_bytes
         return held
+
+
+def _loaded_if(model: ModelReport, seen: bool) -> ModelReport:
+    return msgspec.structs.replace(model, loaded=True) if seen and not model.loaded else model
 
 
 def _keys(heartbeat: Heartbeat) -> tuple[str, ...]:

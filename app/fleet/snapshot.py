@@ -102,6 +102,7 @@ class FleetSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     retried: int = 0
     rebalanced: int = 0
     reaped: int = 0
+    prewarmed: int = 0
     traces_dropped: int = 0
 
     @property

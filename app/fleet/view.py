@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 
 from app.fleet.admission import Admission
+from app.fleet.job import Key
 from app.fleet.judge import Court
 from app.fleet.latency import Latency
 from app.fleet.ledger import Ledger
 from app.fleet.pull import Pull
-from app.fleet.queue import Key, Ticket
+from app.fleet.queue import Ticket
 from app.fleet.registry import Registry
 from app.fleet.snapshot import FleetSnapshot, LineView, ModalityView, NodeView, PullView, WaitingView
 from app.scoring.spill import wait_s
@@ -37,7 +38,14 @@ class Viewer:
         self._modalities = modalities
 
     def take(
-        self, now: float, wall: float, *, pulls: Iterable[Pull] = (), reaped: int = 0, dropped: int = 0
+        self,
+        now: float,
+        wall: float,
+        *,
+        pulls: Iterable[Pull] = (),
+        reaped: int = 0,
+        prewarmed: int = 0,
+        dropped: int = 0,
     ) -> FleetSnapshot:
         """``now`` is monotonic, ``wall`` epoch seconds."""
         lines = self._lines()
@@ -53,6 +61,7 @@ class Viewer:
             retried=self._ledger.retried,
             rebalanced=self._queue.rebalanced,
             reaped=reaped,
+            prewarmed=prewarmed,
             traces_dropped=dropped,
         )
 

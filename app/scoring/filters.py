@@ -172,6 +172,22 @@ class DiskFits(Filter, frozen=True, kw_only=True, tag="disk_fits"):
         return f"{free / GIB:.1f} GB free on disk, {size / GIB:.1f} GB needed, {self.reserve_gb:g} GB stay free"
 
 
+class OneLoad(Filter, frozen=True, kw_only=True, tag="one_load"):
+    """No other node is just loading the model: a burst for a cold model waits for one load instead of causing many.
+
+    ``patience_s``: a load that takes longer is not waited for.
+    """
+
+    yields: ClassVar[bool] = True
+    patience_s: Annotated[float, Meta(ge=0)] = 60.0
+
+    def refuse(self, demand: Demand, candidate: Candidate) -> str | None:
+        since_s = candidate.loads_elsewhere_s
+        if candidate.model.loaded or candidate.loading_s is not None or since_s is None or since_s >= self.patience_s:
+            return None
+        return f"another node has been loading it for {since_s:.0f} s"
+
+
 def room_bytes(candidate: Candidate) -> int:
     """What the node could give to a model: usable plus evictable, but never more than its owner's ceiling."""
     usable = candidate.usable_bytes or 0
@@ -188,7 +204,7 @@ def _gb(room: int, size: int) -> tuple[str, str]:
     return f"{free:.{digits}f}", f"{needed:.{digits}f}"
 
 
-AnyFilter = Capable | Online | Serves | OwnerAway | PressureBelow | MemoryFits | Failing | ContextFits | DiskFits
+AnyFilter = Capable | Online | Serves | OwnerAway | PressureBelow | MemoryFits | Failing | ContextFits | DiskFits | OneLoad
 FILTERS: tuple[type[Filter], ...] = (
-    Capable, Online, Serves, OwnerAway, PressureBelow, MemoryFits, Failing, ContextFits, DiskFits,
+    Capable, Online, Serves, OwnerAway, PressureBelow, MemoryFits, Failing, ContextFits, DiskFits, OneLoad,
 )  # fmt: skip

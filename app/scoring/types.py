@@ -91,6 +91,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     models under its owner's ceiling; ``evictable_bytes`` what idle loaded models would give back.
     ``unloaded_s_ago`` is how long ago the router saw the model leave this node's memory.
     ``resizes``: the engine loads a model anew when a request names another context than it has.
+    ``loading_s`` is for how long the model has been being loaded here, ``loads_elsewhere_s`` for how long on another
+    node (the load that began last); None: not at all.
     ``last_granted`` grows with each grant: the smaller, the longer ago this node was chosen.
     ``rest`` is set while the engine is left alone because it failed again and again.
     ``holds`` is other than "whole" only where a node is sought to which the model shall be brought.
@@ -114,6 +116,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     p75_s: float | None = None
     unloaded_s_ago: float | None = None
     last_granted: int = 0
+    loading_s: float | None = None
+    loads_elsewhere_s: float | None = None
     resizes: bool = False
     rest: Rest | None = None
     holds: Holds = "whole"

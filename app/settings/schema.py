@@ -82,6 +82,12 @@ class Queue:
     """Seconds without progress after which a running request is ended."""
     rebalance_interval: float = 5.0
     """Seconds between two periodic looks at the waiting requests (changes wake them at once)."""
+    pre_warm_threshold: int = 3
+    """Requests in a line, running and waiting, from which on another node loads the model too; 0 disables."""
+    pre_warm_min_availability: float = 0.6
+    """Share of its machine that a node's owner must leave for that."""
+    pre_warm_timeout: float = 120.0
+    """Seconds such a load may take."""
     reap_interval: float = 1.0
     """Seconds between two looks for requests without progress."""
     drain_timeout: float = 30.0

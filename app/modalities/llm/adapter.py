@@ -199,6 +199,7 @@ class Request:
             headers=tuple(fitting.headers),
             budget=fitting.budget,
             keeps=fitting.keeps,
+            unloads=bodies.is_zero(self.fields.get("keep_alive")),
         )
 
     def _spoken(self, route: Route, changes: Fields) -> Call:

@@ -32,7 +32,7 @@ async def test_a_node_that_only_fails_is_tried_a_few_times_and_is_back_soon_afte
         async with asyncio.timeout(10):
             while await served_by(router, 1) != ["bad"]:
                 await asyncio.sleep(0.2)
-        assert await served_by(router, 3) == ["bad"] * 3
+        assert set(await served_by(router, 4)) == {"bad", "good"}  # both have the model loaded by now
 
 
 async def test_an_engine_that_was_started_anew_is_trusted_at_once() -> None:
