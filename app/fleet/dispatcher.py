@@ -4,17 +4,13 @@ Every lease is closed by ``_close_lease`` and nowhere else; every job is written
 """
 
 import asyncio
-import re
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-import msgspec
 import structlog
 
 from app.errors import (
     EngineBusy,
-    EngineFailed,
-    EngineRejected,
     HerdError,
     HoldTimeout,
     ModelAbsent,
@@ -27,6 +23,7 @@ from app.errors import (
     Unservable,
 )
 from app.fleet.autopull import AutoPull, Tell, absent
+from app.fleet.first import first_of_stream, refused, whole
 from app.fleet.job import Call, Job, Key, Outcome, Route
 from app.fleet.judge import Court
 from app.fleet.keep import Keeper
@@ -37,13 +34,6 @@ from app.fleet.reply import Exchange, Reply
 from app.fleet.watch import Watch
 from app.scoring.types import Absent, Held, Placed
 from app.settings.schema import Queue as Limits
-
-OURS = (401, 403, 407, 408)
-"""What an engine or a door refuses is the router itself: a client has no part in that, and another node may do."""
-_CLIENTS = re.compile(r'invalid format: |option "[^"]*" must be of type ')
-"""How an Ollama begins when it answers 500 although the request is at fault, not the engine."""
-WHOLE_MOST = 64 * 1024 * 1024
-"""Largest answer that is not streamed, in bytes."""
 
 
 class Nodes(Protocol):
@@ -120,6 +110,7 @@ class Dispatcher:
     def trust(self, node_id: str, engine: str) -> None:
         """The engine was started anew: what it failed before counts no more."""
         self._court.breaker.forget((node_id, engine))
+        self._court.pauses.forget(node_id, engine)
 
     def runs_on(self, node_id: str) -> int:
         """Leases held on the node."""
@@ -142,6 +133,8 @@ class Dispatcher:
         for ticket in self._queue.overdue(now, hold_s=self._limits.hold_timeout, wait_s=self._limits.queue_timeout):
             self._give_up(ticket, self._hold_error(ticket))
         self._give_up_hopeless()
+        if self._court.pauses.over(now):
+            self.nudge()
         silent = []
         for watch in list(self._watches.values()):
             error = watch.verdict(now, self._limits.stale_timeout)
@@ -170,6 +163,11 @@ class Dispatcher:
             except (RequestError, NotServed) as error:  # this engine cannot be asked such a thing; another may
                 ticket.attempts -= 1
                 ticket.exclude(lease.key[0], error)
+            except EngineBusy as error:  # back to its place in line; the engine is spared for a moment
+                ticket.attempts -= 1
+                self._ledger.attempt_failed(trail, error)
+                if self.closing:
+                    raise
             except NodeFailed as error:
                 if ticket.attempts > self._limits.max_retries or self.closing:
                     raise _final(error) from error
@@ -225,10 +223,11 @@ class Dispatcher:
             self._watches[lease.id] = self._watch(lease, job, call, exchange)
             await exchange.head()
             if exchange.status >= 400:
-                raise await _refused(exchange, route)
+                raise await refused(exchange, route)
             meter = call.meter
-            first = await (_first_of_stream(exchange, call, route) if call.stream else _whole(exchange, call, route))
+            first = await (first_of_stream(exchange, call, route) if call.stream else whole(exchange, call, route))
             trail.first_at = self._clock()
+            self._court.pauses.served(lease.key, trail.dispatched_at)
             if call.unloads:
                 self._registry.model_left(*lease.key)
             elif not lease.chosen.candidate.model.loaded:
@@ -268,6 +267,10 @@ class Dispatcher:
         """What a failed attempt says about the engine, before its slot goes to the next."""
         if isinstance(error, ModelGone):
             self._registry.model_gone(*lease.key)
+        elif isinstance(error, EngineBusy):
+            pause_s = self._court.pauses.busy(lease.key, self._queue.running(lease.key) - 1, self._clock())
+            if pause_s is not None:
+                self._log.warning("engine.full", node=lease.key[0], engine=lease.key[1], pause_s=pause_s)
         elif not isinstance(error, Stalled):  # a client that reads too slowly looks the same
             rest_s = self._court.breaker.failed(lease.key[:2], self._clock())
             if rest_s is not None:
@@ -340,60 +343,6 @@ class Dispatcher:
         self._queue.leave(ticket)
         if granted is not None and not granted.done():
             granted.set_exception(error)
-
-
-async def _first_of_stream(exchange: Exchange, call: Call, route: Route) -> bytes:
-    """The first bytes that may go to the client. Until then another node may still answer."""
-    meter = call.meter
-    while True:
-        piece = await exchange.piece()
-        out = meter.feed(piece) if piece else meter.finish()
-        if meter.refusal is not None:
-            raise EngineFailed(f"{route.node_id}: {meter.refusal}")
-        if out:
-            return out
-        if not piece:
-            raise StreamBroken(f"{route.node_id} closed the connection without an answer")
-
-
-async def _whole(exchange: Exchange, call: Call, route: Route) -> bytes:
-    """An answer that is not streamed, complete or not at all."""
-    meter = call.meter
-    body = await exchange.whole(WHOLE_MOST)
-    out = meter.feed(body) + meter.finish()
-    if meter.refusal is not None:
-        raise EngineFailed(f"{route.node_id}: {meter.refusal}")
-    if not meter.complete:
-        raise StreamBroken(f"{route.node_id} ended its answer before it was complete")
-    return out
-
-
-async def _refused(exchange: Exchange, route: Route) -> HerdError:
-    """What an error status of the engine means for the job."""
-    body = await exchange.whole(1024 * 1024)
-    words = _words(body) or f"status {exchange.status}"
-    text = f"{route.node_id}: {words}"
-    if exchange.status in (429, 503):
-        return EngineBusy(text, retry_after_s=5)
-    if exchange.status in OURS or (exchange.status >= 500 and not _CLIENTS.match(words)):
-        return EngineFailed(text)
-    if exchange.status == 404 and "model" in words.lower():
-        return ModelGone(text)
-    return EngineRejected(exchange.status, words, body=body, content_type=exchange.content_type)
-
-
-class _OllamaError(msgspec.Struct):
-    error: str | dict[str, object] = ""
-
-
-def _words(body: bytes) -> str:
-    """The engine's own message, in whichever dialect it speaks; at most 500 characters."""
-    try:
-        error = msgspec.json.decode(body, type=_OllamaError).error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""
-    message = error if isinstance(error, str) else str(error.get("message", ""))
-    return "".join(c if c.isprintable() else " " for c in message)[:500]
 
 
 def _final(failure: HerdError) -> HerdError:

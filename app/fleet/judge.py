@@ -6,6 +6,7 @@ from app.catalog import Catalog
 from app.fleet.breaker import Breaker
 from app.fleet.job import Key
 from app.fleet.latency import Latency
+from app.fleet.pause import Pauses
 from app.fleet.queue import Counts, Queue, Ticket
 from app.fleet.registry import Holding, Registry
 from app.scoring.chain import Chain
@@ -36,6 +37,7 @@ class Court:
         self._catalog = catalog
         self._categories: dict[str, str] = {}
         self.breaker = Breaker()
+        self.pauses = Pauses()
         self.queue = Queue(self._judge_ticket)
         self.now = 0.0
 
@@ -129,7 +131,7 @@ class Court:
             load=Load(
                 running=counts.running.get(key, 0),
                 waiting=counts.ahead.get(key, 0),
-                slots=model.slots,
+                slots=self.pauses.slots(key, model.slots, self.now),
                 node_running=counts.node_running.get(node_id, 0),
                 node_waiting=counts.node_ahead.get(node_id, 0),
             ),
@@ -144,6 +146,7 @@ class Court:
             resizes=engine.kind == "ollama",
             last_granted=self.queue.last_granted.get(node_id, 0),
             rest=self.breaker.rest((node_id, engine.name), self.now),
+            pause=self.pauses.pause(key, self.now),
         )
 
     def _category(self, key: str) -> str:

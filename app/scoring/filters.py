@@ -172,6 +172,22 @@ class DiskFits(Filter, frozen=True, kw_only=True, tag="disk_fits"):
         return f"{free / GIB:.1f} GB free on disk, {size / GIB:.1f} GB needed, {self.reserve_gb:g} GB stay free"
 
 
+class Full(Filter, frozen=True, kw_only=True, tag="full"):
+    """The engine did not say again and again that its own queue is full.
+
+    Before ``times``, without serving meanwhile, a request waits for it rather than have the model loaded elsewhere.
+    """
+
+    yields: ClassVar[bool] = True
+    times: Annotated[int, Meta(ge=1)] = 2
+
+    def refuse(self, demand: Demand, candidate: Candidate) -> str | None:
+        pause = candidate.pause
+        if pause is None or pause.times < self.times:
+            return None
+        return f"its own queue is full: it is asked again in {pause.left_s:.0f} s"
+
+
 class OneLoad(Filter, frozen=True, kw_only=True, tag="one_load"):
     """No other node is just loading the model: a burst for a cold model waits for one load instead of causing many.
 
@@ -204,7 +220,9 @@ def _gb(room: int, size: int) -> tuple[str, str]:
     return f"{free:.{digits}f}", f"{needed:.{digits}f}"
 
 
-AnyFilter = Capable | Online | Serves | OwnerAway | PressureBelow | MemoryFits | Failing | ContextFits | DiskFits | OneLoad
+AnyFilter = (
+    Capable | Online | Serves | OwnerAway | PressureBelow | MemoryFits | Failing | ContextFits | DiskFits | Full | OneLoad
+)
 FILTERS: tuple[type[Filter], ...] = (
-    Capable, Online, Serves, OwnerAway, PressureBelow, MemoryFits, Failing, ContextFits, DiskFits, OneLoad,
+    Capable, Online, Serves, OwnerAway, PressureBelow, MemoryFits, Failing, ContextFits, DiskFits, Full, OneLoad,
 )  # fmt: skip

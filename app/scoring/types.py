@@ -84,6 +84,13 @@ class Rest(msgspec.Struct, frozen=True, kw_only=True):
     left_s: float
 
 
+class Pause(msgspec.Struct, frozen=True, kw_only=True):
+    """An engine said that its own queue is full: how often without serving meanwhile, and for how long it is spared."""
+
+    times: int
+    left_s: float
+
+
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """One (node, model) pair that could serve a demand.
 
@@ -94,7 +101,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     ``loading_s`` is for how long the model has been being loaded here, ``loads_elsewhere_s`` for how long on another
     node (the load that began last); None: not at all.
     ``last_granted`` grows with each grant: the smaller, the longer ago this node was chosen.
-    ``rest`` is set while the engine is left alone because it failed again and again.
+    ``rest`` is set while the engine is left alone because it failed again and again, ``pause`` while it is spared
+    because it said that it is full.
     ``holds`` is other than "whole" only where a node is sought to which the model shall be brought.
     """
 
@@ -121,6 +129,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     resizes: bool = False
     rest: Rest | None = None
     holds: Holds = "whole"
+    pause: Pause | None = None
     outlook: Outlook = Outlook()
 
     def ready_for(self, demand: Demand) -> bool:

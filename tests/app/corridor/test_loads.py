@@ -95,6 +95,34 @@ async def test_when_the_load_fails_the_next_node_loads_it() -> None:
         assert b.loads == 1
 
 
+async def test_a_cold_load_may_be_silent_for_longer_than_a_loaded_model() -> None:
+    limits = {"first_byte_timeout": 0.3, "load_timeout": 30.0, "max_retries": 0}
+    async with LoadingOllama() as a, running_router(**limits) as router:
+        await router.join("a", a, COLD)
+        call = asyncio.ensure_future(router.http.post("/api/chat", json=BODY))
+        await a.requests.wait(1)
+        await asyncio.sleep(1.0)
+        assert not call.done()
+        a.gate.set()
+        assert (await call).status_code == 200
+        a.hold = asyncio.Event()
+        answer = await router.http.post("/api/chat", json=BODY)  # known to be loaded, before any heartbeat says so
+        assert answer.status_code == 502
+        assert "sent nothing" in answer.text
+
+
+async def test_a_model_that_is_let_go_by_a_request_is_not_taken_for_loaded() -> None:
+    async with LoadingOllama() as a, running_router() as router:
+        a.gate.set()
+        await router.join("a", a, COLD)
+        assert (await router.http.post("/api/chat", json={**BODY, "keep_alive": 0})).status_code == 200
+        [node] = (await router.http.get("/fleet/status")).json()["nodes"]
+        assert node["ollama"]["models_loaded"] == []
+        assert (await router.http.post("/api/chat", json=BODY)).status_code == 200
+        [node] = (await router.http.get("/fleet/status")).json()["nodes"]
+        assert len(node["ollama"]["models_loaded"]) == 1
+
+
 async def test_a_load_ahead_that_fails_disturbs_nobody_and_is_not_counted() -> None:
     async with LoadingOllama() as a, LoadingOllama() as b, running_router() as router:
         a.models["smollm2:135m"].loaded = True

@@ -3,7 +3,7 @@
 import pytest
 from builders import engine, gib, machine, model, node
 
-from app.fleet.registry import Registry
+from app.fleet.registry import SERVED_S, Registry
 from node.wire import Capacity, Heartbeat
 
 
@@ -150,3 +150,41 @@ def test_a_model_that_came_is_gone_when_its_engine_says_so(registry: Registry) -
 def test_a_model_that_came_to_a_node_that_is_forgotten_is_nowhere(registry: Registry) -> None:
     registry.model_came("a", "ollama", model("n:1"), 1.0)
     assert not registry.holdings("n:1")
+
+
+def test_a_model_that_served_is_loaded_though_a_report_made_before_says_no(registry: Registry) -> None:
+    cold, other = model("m:1", gb=2), model("other:1", gb=2)
+    registry.apply(node("a", cold, other), "127.0.0.1", 0.0)
+    assert [change.kind for change in registry.model_loaded("a", "ollama", "m:1", 1.0)] == ["model.loaded"]
+    assert registry.model_loaded("a", "ollama", "m:1", 1.5) == []
+    assert registry.apply(node("a", cold, other), "127.0.0.1", 5.0) == []
+    assert [holding.key for holding in registry.loaded()] == ["m:1"]
+
+
+def test_a_report_that_comes_long_after_is_believed_again_and_so_is_one_after_the_model_was_let_go(
+    registry: Registry,
+) -> None:
+    cold = model("m:1", gb=2)
+    registry.apply(node("a", cold), "127.0.0.1", 0.0)
+    registry.model_loaded("a", "ollama", "m:1", 0.0)
+    registry.apply(node("a", cold), "127.0.0.1", SERVED_S + 2)
+    assert list(registry.loaded()) == []
+    registry.model_loaded("a", "ollama", "m:1", 20.0)
+    registry.model_left("a", "ollama", "m:1")
+    registry.apply(node("a", cold), "127.0.0.1", 21.0)
+    assert list(registry.loaded()) == []
+
+
+def test_the_operators_word_beats_the_nodes_own_and_the_nodes_own_is_kept(registry: Registry) -> None:
+    registry.apply(node("a"), "127.0.0.1", 0.0)
+    assert [change.what for change in registry.drain("a", True)] == ["operator"]
+    assert registry.apply(node("a"), "127.0.0.1", 1.0) == []
+    assert registry.apply(node("a", draining=True), "127.0.0.1", 2.0) == []
+    assert registry.drain("a", False) == []
+    assert [change.kind for change in registry.apply(node("a"), "127.0.0.1", 3.0)] == ["node.resumed"]
+
+
+def test_a_node_that_was_drained_before_it_came_drains(registry: Registry) -> None:
+    assert registry.drain("a", True) == []
+    changes = registry.apply(node("a"), "127.0.0.1", 0.0)
+    assert [change.kind for change in changes if change.kind == "node.draining"] == ["node.draining"]

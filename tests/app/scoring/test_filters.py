@@ -4,8 +4,19 @@ import pytest
 from builders import candidate, demand
 from msgspec.structs import replace
 
-from app.scoring.filters import Capable, ContextFits, Filter, MemoryFits, Online, OwnerAway, PressureBelow, Serves
-from app.scoring.types import Candidate
+from app.scoring.filters import (
+    Capable,
+    ContextFits,
+    Filter,
+    Full,
+    MemoryFits,
+    OneLoad,
+    Online,
+    OwnerAway,
+    PressureBelow,
+    Serves,
+)
+from app.scoring.types import Candidate, Pause
 from node.wire import Capacity
 
 
@@ -95,3 +106,18 @@ def test_an_engine_that_can_load_a_larger_context_is_refused_only_above_what_the
     assert ContextFits().refuse(replace(asks, prompt_tokens=50_000), ollama) is not None
     assert ContextFits(strict=True).refuse(asks, ollama) is None
     assert ContextFits(strict=True).refuse(replace(asks, resizes=False), ollama) is not None
+
+
+def test_a_second_load_waits_for_the_first_but_not_for_ever_and_who_has_the_model_is_not_concerned() -> None:
+    gate = OneLoad(patience_s=60)
+    assert gate.refuse(demand(), candidate(loads_elsewhere_s=3.4)) == "another node has been loading it for 3 s"
+    assert gate.refuse(demand(), candidate(loads_elsewhere_s=60.0)) is None
+    assert gate.refuse(demand(), candidate(loads_elsewhere_s=3.0, loading_s=5.0)) is None
+    assert gate.refuse(demand(), candidate(loads_elsewhere_s=3.0, loaded=True)) is None
+    assert gate.refuse(demand(), candidate()) is None
+
+
+def test_an_engine_that_says_again_that_it_is_full_is_passed_over_and_the_first_time_it_is_waited_for() -> None:
+    once, twice = (candidate(loaded=True, pause=Pause(times=times, left_s=1.6)) for times in (1, 2))
+    assert Full().refuse(demand(), once) is None
+    assert Full().refuse(demand(), twice) == "its own queue is full: it is asked again in 2 s"
