@@ -221,7 +221,17 @@ def _gb(room: int, size: int) -> tuple[str, str]:
 
 
 AnyFilter = (
-    Capable | Online | Serves | OwnerAway | PressureBelow | MemoryFits | Failing | ContextFits | DiskFits | Full | OneLoad
+    Capable
+    | Online
+    | Serves
+    | OwnerAway
+    | PressureBelow
+    | MemoryFits
+    | Failing
+    | ContextFits
+    | DiskFits
+    | Full
+    | OneLoad
 )
 FILTERS: tuple[type[Filter], ...] = (
     Capable, Online, Serves, OwnerAway, PressureBelow, MemoryFits, Failing, ContextFits, DiskFits, Full, OneLoad,
