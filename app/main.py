@@ -162,7 +162,11 @@ async def create_router(
 
     def take_snapshot() -> FleetSnapshot:
         return viewer.take(
-            time.monotonic(), time.time(), pulls=pulls.all(), reaped=dispatcher.reaped, prewarmed=prewarmer.done,
+            time.monotonic(),
+            time.time(),
+            pulls=pulls.all(),
+            reaped=dispatcher.reaped,
+            prewarmed=prewarmer.done,
             dropped=writer.dropped,
         )
 

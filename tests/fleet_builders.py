@@ -7,6 +7,7 @@ from app.catalog import Catalog
 from app.fleet.job import Call, Job
 from app.fleet.judge import Court
 from app.fleet.latency import Latency
+from app.fleet.queue import Lease, Queue, Ticket
 from app.fleet.registry import Registry
 from app.scoring import policy
 from app.scoring.chain import Chain
@@ -39,6 +40,15 @@ def job(*models: str, request_id: str = "r", needs: Iterable[str] = ()) -> Job:
         endpoint="/api/chat",
         stream=True,
     )
+
+
+def arrive(queue: Queue, *models: str, now: float = 0.0, request_id: str = "r") -> tuple[Ticket, Lease | None]:
+    """A job comes in: its lease if a slot is free, else it waits."""
+    ticket = queue.enter(job(*models, request_id=request_id), now)
+    lease = queue.try_now(ticket, now)
+    if lease is None:
+        queue.wait(ticket)
+    return ticket, lease
 
 
 def _never(route: object) -> Call:

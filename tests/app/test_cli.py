@@ -88,7 +88,7 @@ def test_every_setting_is_a_flag_and_a_variable(started: Started, monkeypatch: p
     words = {
         "join": "open", "log_level": "ERROR", "console_log_level": "ERROR", "mdns": "false", "vram_fallback": "false",
         "context_protection": "warn", "keep_alive": "hold", "dynamic_num_ctx": "true",
-        "num_ctx_auto_calculate": "true", "num_ctx_overrides": '{"m:1.5b": 7}',
+        "pre_warm_min_availability": "0.25", "num_ctx_auto_calculate": "true", "num_ctx_overrides": '{"m:1.5b": 7}',
         "auto_pull": "any", "open_models": "true", "anthropic_model_map": '{"a": "b"}',
     }  # fmt: skip
     for _, values in sections(DEFAULT):

@@ -24,7 +24,7 @@ def test_every_table_has_its_place_on_the_page() -> None:
 def test_no_setting_that_exists_is_said_to_have_no_effect() -> None:
     page, without = PAGE.read_text("utf-8").split("## Names that have no effect yet")
     names = set(re.findall(r"`(FLEET_\w+)`", without))
-    assert len(names) > 10
+    assert names
     assert names.isdisjoint(re.findall(r"`(FLEET_\w+)`", page))
 
 
