@@ -22,6 +22,8 @@ BELIEVED_S = 60.0
 """Seconds a model that came is believed to be there though its node's reports, made before, do not have it yet."""
 SERVED_S = 10.0
 """Seconds for which a model that served is believed to be loaded, though reports of its node made before say no."""
+DENIED_S = 30.0
+"""Seconds for which an engine that denied a model is believed against its own unchanged inventory."""
 UNLOADS_KEPT = 256
 """Unloaded models remembered for each node."""
 
@@ -78,7 +80,7 @@ class Registry:
         self._by_model: dict[str, tuple[Holding, ...]] = {}
         self._loaded: dict[str, tuple[Holding, ...]] = {}
         self._resident: dict[str, int] = {}
-        self._gone: set[tuple[str, str, str]] = set()
+        self._gone: dict[tuple[str, str, str], float | None] = {}
         self._came: dict[tuple[str, str, str], tuple[ModelReport, float]] = {}
         self._drained = set(drained)
         self._served: dict[tuple[str, str, str], float] = {}
@@ -122,7 +124,9 @@ class Registry:
         changes += self._drain_changes(node)
         changes += self._inventory_changes(node, before, now)
         if changes or before is None or before.engines != heartbeat.engines:
-            self._gone = {gone for gone in self._gone if gone[0] != node.node_id}
+            self._gone = {place: since for place, since in self._gone.items() if place[0] != node.node_id}
+            self._reindex(node.node_id)
+        elif self._found_again(node.node_id, now):
             self._reindex(node.node_id)
         return changes
 
@@ -156,15 +160,25 @@ class Registry:
         return found
 
     def model_gone(self, node_id: str, engine: str, key: str) -> None:
-        """The engine itself says that it lacks a model it had reported: believe it until its inventory changes."""
-        self._gone.add((node_id, engine, key))
+        """The engine denies a model it had reported: believed until its inventory changes, or lists it for long."""
+        self._gone[node_id, engine, key] = None
         self._came.pop((node_id, engine, key), None)
         self._reindex(node_id)
+
+    def _found_again(self, node_id: str, now: float) -> bool:
+        """Whether a report that still lists what its engine denied is one too many to be old."""
+        for place, since in list(self._gone.items()):
+            if place[0] == node_id and since is None:
+                self._gone[place] = now
+            elif place[0] == node_id and since is not None and now - since > DENIED_S:
+                del self._gone[place]
+                return True
+        return False
 
     def model_came(self, node_id: str, engine: str, model: ModelReport, now: float) -> None:
         """The engine itself lists a model that its node has not reported yet."""
         key = (node_id, engine, model_key(model.name))
-        self._gone.discard(key)
+        self._gone.pop(key, None)
         self._came[key] = (model, now)
         node = self._nodes.get(node_id)
         if node is not None:

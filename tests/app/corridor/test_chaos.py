@@ -77,6 +77,7 @@ async def test_whatever_breaks_no_slot_is_lost_and_each_request_ends_once(seed: 
             await trouble
         for name, fake in fakes.items():
             fake.unscript()
+            await router.join(name, fake, loaded(slots=SLOTS[name]), healthy=False)  # what it denied is forgotten
             await router.join(name, fake, loaded(slots=SLOTS[name]))
         figures = await router.until(in_flight=0, pending=0)
         assert figures["queue_depth"] == 0

@@ -63,6 +63,17 @@ async def test_one_more_than_the_queue_holds_is_told_to_come_back() -> None:
         await asyncio.gather(*calls)
 
 
+async def test_held_requests_count_for_the_limit_too() -> None:
+    async with FakeOllama() as fake, running_router(queue_limit=2, hold_timeout=20) as router:
+        await router.join("a", fake, healthy=False)
+        calls = [asyncio.ensure_future(router.http.post("/api/chat", json=BODY)) for _ in range(2)]
+        figures = await router.until(pending=2)
+        assert [(view["why"], view["position"]) for view in figures["waiting"]] == [("held", 1), ("held", 2)]
+        assert (await router.http.post("/api/chat", json=BODY)).status_code == 503
+        await router.join("a", fake)
+        assert [(await call).status_code for call in calls] == [200, 200]
+
+
 async def test_a_request_nobody_can_take_is_held_until_a_node_comes() -> None:
     async with FakeOllama() as fake, running_router(hold_timeout=20) as router:
         await router.join("a", fake, healthy=False)

@@ -89,6 +89,15 @@ def test_a_model_the_engine_denies_is_gone_until_the_inventory_changes(registry:
     assert len(registry.holdings("m:1")) == 1
 
 
+def test_a_model_the_engine_denied_is_there_again_when_its_inventory_lists_it_for_long(registry: Registry) -> None:
+    """It was away for a moment between two looks, or the engine erred: nothing else would ever bring it back."""
+    for now in (0.0, 5.0, 20.0, 36.0):
+        registry.apply(node("a", model("m:1")), "10.0.0.2", now)
+        if not now:
+            registry.model_gone("a", "ollama", "m:1")
+        assert bool(registry.holdings("m:1")) == (now > 30)
+
+
 def test_names_with_and_without_latest_are_one_model(registry: Registry) -> None:
     registry.apply(node("a", model("llama3:latest")), "10.0.0.2", 0.0)
     registry.apply(node("b", model("Llama3")), "10.0.0.3", 0.0)
