@@ -182,7 +182,7 @@ async def test_tags_are_recorded_and_never_forwarded() -> None:
 @pytest.mark.parametrize("kind", ["ollama", "openai"])
 @pytest.mark.parametrize("path", ["/api/chat", "/api/generate", "/v1/chat/completions", "/v1/completions"])
 async def test_what_is_for_the_router_is_recorded_and_reaches_no_engine_of_any_dialect(path: str, kind: str) -> None:
-    async with FakeLlama() as fake, running_router() as router:
+    async with FakeOllama() if kind == "ollama" else FakeLlama() as fake, running_router() as router:
         await router.join("a", fake, kind=kind)
         body = {"model": "smollm2:135m", "messages": [{"role": "user", "content": "x"}], "prompt": "x", "stream": False}
         ours = {**OURS, "fallback": False}
