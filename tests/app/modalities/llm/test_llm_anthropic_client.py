@@ -142,7 +142,7 @@ async def test_errors_raise_the_class_that_the_sdk_has_for_them(way: str) -> Non
         with pytest.raises(anthropic.BadRequestError, match="too long") as refused:
             await client.messages.create(model=MODEL, max_tokens=5, messages=HI)
         assert refused.value.body["error"]["type"] == "invalid_request_error"
-        fake.script(path(way), failing(503), times=None)
+        fake.script(path(way), failing(500), times=None)
         with pytest.raises(anthropic.InternalServerError) as failed:
             await client.messages.create(model=MODEL, max_tokens=5, messages=HI)
         assert failed.value.body["type"] == "error"

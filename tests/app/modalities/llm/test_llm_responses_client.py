@@ -126,7 +126,7 @@ async def test_errors_raise_the_class_that_the_sdk_has_for_them(way: str) -> Non
         with pytest.raises(openai.BadRequestError, match="nothing is fetched"):
             await client.responses.create(model=MODEL, input=picture)
         assert not fake.requests
-        fake.script(path(way), failing(503), times=None)
+        fake.script(path(way), failing(500), times=None)
         with pytest.raises(openai.InternalServerError):
             await client.responses.create(model=MODEL, input="Hi")
 
