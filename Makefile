@@ -7,7 +7,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --quiet
 SOURCES := app node tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check format bench constraints clean
+.PHONY: help run setup test check format bench clients constraints clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -33,6 +33,9 @@ format: .venv/test.stamp ## put the code into form
 
 bench: .venv/test.stamp ## Herd, nginx and an engine side by side, as ratios
 	$(PY) tests/bench/bench.py --suite quick $(ARGS)
+
+clients: .venv/test.stamp ## real clients against Herd, as docs/clients.md tells (OLLAMA_BIN=... for a real Ollama)
+	$(PY) tests/clients/run.py $(ARGS)
 
 constraints: .venv/test.stamp ## note the newest versions that go together
 	$(PIP) install uv

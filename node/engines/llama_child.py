@@ -35,6 +35,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--parallel", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--embedding", action="store_true")
+    parser.add_argument("--chat-template", default="", help="in Jinja; empty: the model's own")
     return parser.parse_args()
 
 
@@ -48,6 +49,7 @@ def _params(p: Any, args: argparse.Namespace) -> Any:
     p.cpuparams.n_threads = p.cpuparams_batch.n_threads = args.threads
     p.endpoint_metrics = p.endpoint_slots = p.endpoint_props = True
     p.ui = False
+    p.chat_template = args.chat_template
     if args.embedding:
         p.embedding = True
         p.n_batch = p.n_ubatch = max(512, args.context // args.parallel)  # an embedding is made in one batch

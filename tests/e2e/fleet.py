@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ MODEL = "smollm2:135m-e2e"
 
 
 class Llama:
-    """A real llama.cpp server with two slots, on a port of its own choice."""
+    """A real llama.cpp server with two slots, on a port of its own choice; ``context`` is what each slot has."""
 
-    def __init__(self, words: Path, *, slots: int = 2) -> None:
+    def __init__(self, words: Path, *, slots: int = 2, context: int = 2048, template: str = "") -> None:
         command = [sys.executable, "-m", "node.engines.llama_child", "--model", str(demo_model()), "--name", MODEL]
-        command += ["--context", str(2048 * slots), "--parallel", str(slots), "--threads", "1"]
+        command += ["--context", str(context * slots), "--parallel", str(slots), "--threads", "1"]
+        command += ["--chat-template", template]
         self.program = Program(command, words)
 
     @cached_property
@@ -74,10 +75,10 @@ class Fleet:
 
         return eventually(found, within_s=5, what="a trace")
 
-    def start_node(self, node_id: str, *flags: object) -> Program:
+    def start_node(self, node_id: str, *flags: object, ollama: str = "http://127.0.0.1:9") -> Program:
         """A node that looks often and knows no engine but those it is told of."""
         words = ["--node-id", node_id, "--router-url", self.url, "--data-dir", self.home / node_id]
-        words += ["--ollama-host", "http://127.0.0.1:9", "--poll-interval", "0.5", "--door-host", "127.0.0.1"]
+        words += ["--ollama-host", ollama, "--poll-interval", "0.5", "--door-host", "127.0.0.1"]
         program = Program(herd("node", *words, *flags), self.home / f"{node_id}.txt")
         self.nodes[node_id] = program
         return program
@@ -93,17 +94,18 @@ class Fleet:
             if node_id not in self.nodes or self.nodes[node_id].process.poll() is not None:
                 self.start_node(node_id, "--engine", f"llama={llama.url}")
         for node_id in self.llamas:
-            eventually(lambda node_id=node_id: self.serves(node_id), what=f"{node_id}, serving")  # type: ignore[misc]
+            there = partial(self.serves, node_id)
+            eventually(there, within_s=120, what=f"{node_id}, serving")
 
 
 @contextmanager
-def running_fleet(home: Path, *names: str) -> Iterator[Fleet]:
+def running_fleet(home: Path, *names: str, **llama: Any) -> Iterator[Fleet]:
     """A router that holds nothing for long, and a node with a server for each name, all known to it and serving."""
-    llamas = {name: Llama(home / f"llama-{name}.txt") for name in names}
+    llamas = {name: Llama(home / f"llama-{name}.txt", **llama) for name in names}
     words = ["run", "--host", "127.0.0.1", "--port", "0", "--no-mdns", "--data-dir", home / "router"]
     with ExitStack() as stack:
         router = stack.enter_context(Program(herd(*words, "--hold-timeout", "1"), home / "router.txt"))
-        url = router.until_said(r"Ollama host\s+(http://\S+)")
+        url = router.until_said(r"Ollama host\s+(http://\S+)", within_s=120)
         http = stack.enter_context(httpx.Client(base_url=url, trust_env=False, timeout=60))
         fleet = Fleet(url, home, http, llamas)
         try:
