@@ -126,10 +126,17 @@ class Upkeep:
         """Who has a blob already: asked is the node that this client's blobs go to, else everybody."""
         known = self._placement.named(node_id, "create") if node_id else self._known_bench(client)
         for place in [known] if known else self._able("create"):
-            if await self._has_blob(place, digest):
+            if await self.has_blob(place, digest):
                 self._remember(client, place)
                 return place
         return None
+
+    async def has_blob(self, place: Place, digest: str) -> bool:
+        try:
+            async with self._nodes.stream(place.node_id, place.engine, "HEAD", f"/api/blobs/{digest}", b"") as answer:
+                return answer.status == 200
+        except HerdError:
+            return False
 
     def forward(
         self, place: Place, path: str, body: bytes | AsyncIterator[bytes], *, length: int | None = None
@@ -193,16 +200,9 @@ class Upkeep:
 
     async def _has_all(self, place: Place, digests: Iterable[str]) -> bool:
         for digest in digests:
-            if not await self._has_blob(place, digest):
+            if not await self.has_blob(place, digest):
                 return False
         return True
-
-    async def _has_blob(self, place: Place, digest: str) -> bool:
-        try:
-            async with self._nodes.stream(place.node_id, place.engine, "HEAD", f"/api/blobs/{digest}", b"") as answer:
-                return answer.status == 200
-        except HerdError:
-            return False
 
     def _able(self, operation: str) -> list[Place]:
         return [

@@ -89,6 +89,17 @@ async def test_a_blob_that_a_node_has_already_is_found_there_and_the_others_foll
         assert sent.headers["x-fleet-node"] == "b"
 
 
+async def test_a_blob_that_a_node_has_already_is_not_sent_to_it_again() -> None:
+    """Ollama answers before it has read the body and hangs up: who still sends has its answer torn away."""
+    async with FakeOllama() as fake, running_router() as router:
+        await router.join("a", fake, operations=KEEPS)
+        known = "sha256:" + hashlib.sha256(b"known").hexdigest()
+        fake.store.blobs[known] = b"known"
+        sent = await router.http.post(f"/api/blobs/{known}", content=b"known", headers=router.admin)
+        assert (sent.status_code, sent.headers["x-fleet-node"]) == (200, "a")
+        assert [request.method for request in fake.asked(f"/api/blobs/{known}")] == ["HEAD"]
+
+
 async def test_a_model_of_blobs_that_no_node_has_all_of_is_400() -> None:
     async with FakeOllama() as fake, running_router() as router:
         await router.join("a", fake, operations=KEEPS)
@@ -117,7 +128,9 @@ async def test_a_large_blob_waits_for_an_engine_that_reads_slowly(
 
     async def engine(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
-        if b"/api/blobs/" not in head:
+        if head.startswith(b"HEAD"):
+            writer.write(b"HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n")
+        elif b"/api/blobs/" not in head:
             version = {b"/api/tags": b'{"models":[]}', b"/api/ps": b'{"models":[]}'}
             body = next((text for path, text in version.items() if path in head), b'{"version":"0.31.0"}')
             writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
