@@ -125,7 +125,7 @@ def p95(values: list[float]) -> float:
 
 
 def main() -> None:
-    seeds = range(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    seeds = range(int(sys.argv[1]) if len(sys.argv) > 1 else 6)
     print(f"{'fleet':<10}{'load':>6}   {'mean s: without, with, ratio':<32}{'p95 s: without, with, ratio'}")
     for fleet in (similar, mixed, lone):
         for load in (0.5, 0.8, 1.0, 1.2):
