@@ -338,13 +338,16 @@ def misnamed(tree: list[Source], stems: Collection[str]) -> Iterator[str]:
                 yield source.at(1, f"{part!r} says nothing: name the file after the thing it holds")
 
 
-def pointing_out(texts: Iterable[tuple[str, str]], hosts: Collection[str]) -> Iterator[str]:
-    """Files that name one of these hosts; each text comes with its path."""
-    named = re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, hosts))})(?![\w-])", re.IGNORECASE)
+INSTALLS = re.compile(r"(?:^|/)(?:\.ci/\w+|Makefile|constraints\.txt|[\w.-]+\.(?:lock|ya?ml|toml))$")
+
+
+def pointing_out(texts: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Files by which something is installed and that say from where; each text comes with its path."""
     for path, text in texts:
-        for found in named.finditer(text):
-            line = text.count("\n", 0, found.start()) + 1
-            yield f"{path}:{line}: names the host {found[0]}: name the package, its registry is the user's choice"
+        if INSTALLS.search(path):
+            for found in re.finditer(r"\b(?:https?://|git\+)\S+|--?(?:extra-)?index(?:-url)?\b", text, re.IGNORECASE):
+                line = text.count("\n", 0, found.start()) + 1
+                yield f"{path}:{line}: {found[0]} is a place: name the package only, its source is the user's"
 
 
 def texts() -> list[tuple[str, str]]:
