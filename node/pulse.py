@@ -100,6 +100,8 @@ class Pulse:
             return retry_pause(self._silences, chance())
         if isinstance(answer, Refused):
             return SLOW_S * (0.8 + 0.4 * chance())
+        if answer.ack.token:
+            return INTERVAL_LEAST_S  # shown once, it is this node's alone: until then a lost one is given anew
         wished = min(max(answer.ack.interval_s, INTERVAL_LEAST_S), INTERVAL_MOST_S)
         return (self._interval_s or wished) * (0.95 + 0.1 * chance())
 

@@ -217,3 +217,10 @@ def test_that_a_model_expires_later_is_no_news() -> None:
 
     assert steady(report("1")) == steady(report("2"))
     assert steady(report("1")) != steady(report("1", loaded=False))
+
+
+async def test_a_token_is_shown_at_once_so_that_nobody_else_is_given_one() -> None:
+    async with FakeRouter() as router, running_node(router_url=router.url):
+        router.ack["interval_s"] = 60.0
+        await router.heard(2)
+        assert router.tokens[:2] == ["", router.token]
