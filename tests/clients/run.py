@@ -2,7 +2,7 @@
 
 python tests/clients/run.py                        install all, drive all, write the page
 OLLAMA_BIN=/where/ollama python tests/clients/run.py                        also over a real Ollama
-python tests/clients/run.py --only openai_client codex_cli --home folder    print only; keep what was installed
+python tests/clients/run.py --only openai_client codex_cli --home folder    these rows only; keep what was installed
 python tests/clients/run.py --only openai_client --home folder --installed  again, from what is there
 
 Clients are installed from the public registries of Python and npm into a folder that is thrown away. All else happens
@@ -22,7 +22,6 @@ import tempfile
 import time
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from datetime import date
 from importlib import metadata
 from pathlib import Path
 
@@ -31,7 +30,7 @@ sys.path[:1] = [str(ROOT), str(ROOT / "tests")]
 
 from clients.fleets import llama_fleet, ollama_fleet  # noqa: E402
 from clients.installed import Installed, ollama_version  # noqa: E402
-from clients.table import ABSENT, CLIENTS, ENGINES, PAGE, Client, Row, block, result, with_block  # noqa: E402
+from clients.table import ABSENT, CLIENTS, ENGINES, PAGE, Client, Row, block, result, updated, with_block  # noqa: E402
 
 LIMIT_S = 1500
 CUT_OFF = ("unshare", "--net", "--map-root-user", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
@@ -61,8 +60,8 @@ def main() -> int:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Drive real clients against Herd, and write docs/clients.md.")
     parser.add_argument("--home", type=lambda word: Path(word).resolve(), help="install here, and keep it")
-    parser.add_argument("--only", nargs="+", choices=[client.key for client in CLIENTS], help="and write no page")
-    parser.add_argument("--over", choices=ENGINES, help="over this engine only, and write no page")
+    parser.add_argument("--only", nargs="+", choices=[client.key for client in CLIENTS], help="these clients only")
+    parser.add_argument("--over", choices=ENGINES, help="over this engine only")
     parser.add_argument("--installed", action="store_true", help="install nothing: --home has it already")
     parser.add_argument("--cut-off", action="store_true", help=argparse.SUPPRESS)  # for its own second start
     args = parser.parse_args()
@@ -89,9 +88,12 @@ def drive(args: argparse.Namespace, chosen: list[Client]) -> int:
                     row.results[engine] = said = driven(installed, client, home / engine, told)
                     took = f"{time.monotonic() - began:.0f} s"
                     print(f"{client.key} {row.version} over {engine}: {said} ({took})", flush=True)
-    if not args.only and not args.over:
-        text = block(made(ollama, cut_off=args.cut_off), rows.values())
-        PAGE.write_text(with_block(PAGE.read_text("utf-8"), text), "utf-8")
+    text, page = made(ollama, cut_off=args.cut_off), PAGE.read_text("utf-8")
+    if args.only or args.over:
+        page = updated(page, text, list(rows.values()))
+    else:
+        page = with_block(page, block(text, rows.values()))
+    PAGE.write_text(page, "utf-8")
     return int(any(said != "passed" for row in rows.values() for said in row.results.values()))
 
 
@@ -117,7 +119,9 @@ def driven(installed: Installed, client: Client, folder: Path, told: dict[str, s
                 stderr=errors, text=True, timeout=LIMIT_S, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired as late:
-            return result(client.steps, came_of((late.stdout or b"").decode().splitlines()), f"no end in {LIMIT_S} s")
+            said = late.stdout or ""  # often bytes, whatever was asked for
+            lines = (said.decode() if isinstance(said, bytes) else said).splitlines()
+            return result(client.steps, came_of(lines), f"no end in {LIMIT_S} s")
     last = words.read_text("utf-8").strip().rpartition("\n")[2]
     return result(client.steps, came_of(done.stdout.splitlines()), f"the program ended with {done.returncode}: {last}")
 
@@ -137,7 +141,7 @@ def made(ollama: str, *, cut_off: bool) -> str:
     parts += [f"Node {subprocess.check_output([node, '--version'], text=True).strip()}"] if node else []
     parts += [f"{platform.system()} {platform.machine()}"]
     where = "no network but loopback" if cut_off else "the network of its machine"
-    return f"Made on {date.today():%-d %B %Y}, with {where}: {', '.join(parts)}."
+    return f"Made with {where}: {', '.join(parts)}."
 
 
 if __name__ == "__main__":

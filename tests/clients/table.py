@@ -126,3 +126,16 @@ def parsed(page: str) -> tuple[str, list[Row]]:
 
 def with_block(page: str, text: str) -> str:
     return page.replace(generated(page), text)
+
+
+def updated(page: str, made: str, rows: Iterable[Row]) -> str:
+    """The page with these results among its others; as it was, if those were made with other things."""
+    before, there = parsed(page)
+    if before != made:
+        print(f"docs/clients.md is left as it is, for it was made with other things. Now: {made}")
+        return page
+    new = {row.client: row for row in rows}
+    for row in there:
+        if row.client in new:
+            row.version, row.results = new[row.client].version, row.results | new[row.client].results
+    return with_block(page, block(made, there))

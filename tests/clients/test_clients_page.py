@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from clients.table import ABSENT, BEGIN, CLIENTS, ENGINES, PAGE, PROGRAMS, Client, Row, block, generated, parsed, result
+from clients.table import ABSENT, CLIENTS, PAGE, PROGRAMS, Client, Row, block, generated, parsed, result, updated
 
 SHARED = {"steps.py", "steps.mjs"}
 
@@ -12,7 +12,7 @@ def test_the_page_is_as_the_script_writes_it() -> None:
     page = PAGE.read_text("utf-8")
     made, rows = parsed(page)
     assert generated(page) == block(made, rows), "run `make clients`"
-    assert made.startswith("Made on ")
+    assert made.startswith("Made with ")
 
 
 def test_every_program_has_its_client_and_its_row() -> None:
@@ -38,6 +38,13 @@ def test_a_program_says_its_steps_without_being_run(client: Client) -> None:
 def test_a_row_is_read_as_it_was_written() -> None:
     row = Row(CLIENTS[0], "1.2.3", {"llama.cpp": result(["chat", "models"], {"chat": "a | b"}, "it ended with 1")})
     assert row.results == {"llama.cpp": "failed: chat: a / b; models: it ended with 1"}
-    assert parsed(block("Made on a day.", [row])) == ("Made on a day.", [row])
-    assert str(row).count(" | ") == 2 + len(ENGINES)
-    assert BEGIN in block("", [])
+    assert parsed(block("Made with care.", [row])) == ("Made with care.", [row])
+    assert str(row).count(" | ") == 4
+
+
+def test_a_run_of_some_clients_changes_their_rows_and_no_other() -> None:
+    page = block("Made with care.", [Row(CLIENTS[0], "1.0", {"Ollama": "passed"}), Row(CLIENTS[1], "1.0")])
+    again = Row(CLIENTS[0], "1.1", {"llama.cpp": "failed: chat: no"})
+    both = Row(CLIENTS[0], "1.1", {"Ollama": "passed", "llama.cpp": "failed: chat: no"})
+    assert parsed(updated(page, "Made with care.", [again]))[1] == [both, Row(CLIENTS[1], "1.0")]
+    assert updated(page, "Made with other things.", [again]) == page

@@ -24,7 +24,7 @@ def show() -> None:
 
 
 def run_() -> None:
-    assert ollama("run", MODEL, "Say hello.").strip()
+    assert command(os.environ["OLLAMA_BIN"], "run", MODEL, "Hi", tries=5, within_s=60, OLLAMA_HOST=URL).strip()
 
 
 def ps() -> None:

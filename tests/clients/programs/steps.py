@@ -63,20 +63,25 @@ def tell(step: str, why: str | None = None) -> None:
     sys.stderr.flush()
 
 
-def command(*words: str, tries: int = 1, **environment: str) -> str:
+def command(*words: str, tries: int = 1, within_s: float = 600, **environment: str) -> str:
     """What a command says that ended well; it has an environment of its own, and the empty home of this program.
 
-    ``tries``: agents take it for a fault if a model comes to no end of its own, as the small one often does.
+    ``tries``: a small model often comes to no end of its own, which agents take for a fault.
     """
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "HTTPS_PROXY", "NO_PROXY") if name in os.environ}
-    done = subprocess.run(
-        words, env=kept | environment, cwd=kept["HOME"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        timeout=600, check=False,
-    )  # fmt: skip
-    print(done.stderr, file=sys.stderr)
-    if done.returncode == 0:
-        return done.stdout
-    if tries > 1:
-        return command(*words, tries=tries - 1, **environment)
+    for left in reversed(range(tries)):
+        try:
+            done = subprocess.run(
+                words, env=kept | environment, cwd=kept["HOME"], stdin=subprocess.DEVNULL, capture_output=True,
+                text=True, timeout=within_s, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            if not left:
+                raise
+            continue
+        print(done.stderr, file=sys.stderr)
+        if not done.returncode or not left:
+            break
     said = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", " ", f"{done.stdout} {done.stderr}")  # without the colours of a terminal
-    raise AssertionError(f"it ended with {done.returncode}: {' '.join(said.split())[-200:]}")
+    assert done.returncode == 0, f"it ended with {done.returncode}: {' '.join(said.split())[-200:]}"
+    return done.stdout
