@@ -39,6 +39,7 @@ def build() -> App:
         name="herd",
         help="Turns the machines you already have into one AI endpoint.",
         version=own_version,
+        help_format="plaintext",
         config=[Env("FLEET_", command=False), _from_file, heard],
         default_parameter=Parameter(negative_iterable=()),
     )

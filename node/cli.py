@@ -71,6 +71,7 @@ def build(name: str) -> App:
         name=name,
         help="Run the agent of this machine: report it to the router.",
         version=own_version,
+        help_format="plaintext",
         config=[Env("FLEET_NODE_", command=False), _from_file, _in_any_case],
         default_parameter=Parameter(negative_iterable=(), env_var_split=_separated),
     )
