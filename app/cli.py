@@ -55,7 +55,9 @@ def build() -> App:
     herd.command("app.ask:drain", name="drain", help="Give a node no new work; what runs finishes.", config=())
     herd.command("app.ask:resume", name="resume", help="Give a drained node work again.", config=())
     herd.command("app.ask:forget", name="forget", help="Forget a node and free its name.", config=())
-    herd.command("app.demo:demo", name="demo", help="A router with simulated machines, to look around.")
+    herd.command(
+        "app.demo:demo", name="demo", help="Show the main job on this machine: one real answer, through a real router."
+    )
     policy = App(name="policy", help="Work with policy files.")
     policy.command("app.check:check", name="check", help="Read a policy file and say what is wrong with it.")
     herd.command(policy)
