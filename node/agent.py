@@ -241,7 +241,9 @@ def steady(reports: tuple[EngineReport, ...]) -> tuple[EngineReport, ...]:
     """The reports without what moves at each request and is no news."""
     return tuple(
         msgspec.structs.replace(
-            report, models=tuple(msgspec.structs.replace(model, expires_at="") for model in report.models)
+            report,
+            progress=None,
+            models=tuple(msgspec.structs.replace(model, expires_at="") for model in report.models),
         )
         for report in reports
     )

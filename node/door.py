@@ -2,7 +2,8 @@
 
 A bare ASGI application, because a relay needs none of what a framework gives: one open route that tells the node's
 name, and ``/engines/<name>/<path>`` for whoever shows the node's secret. Only the base URL of a known engine is ever
-contacted, and the engine's connection ends with the router's: before the first byte, in the middle, at the end.
+contacted, and the engine's connection ends with the router's: before the first byte, in the middle, at the end. An
+engine without a server of its own is asked right here.
 """
 
 import asyncio
@@ -20,6 +21,8 @@ from urllib.parse import unquote_to_bytes
 import httpx
 import structlog
 import uvicorn
+
+from node.engines.base import Hosted, Question
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -49,9 +52,14 @@ class DoorShut(OSError):
 
 
 class Door:
-    """Listens on ``port`` or the next free one. ``target`` gives an engine's base URL by its name, None if unknown."""
+    """Listens on ``port`` or the next free one.
 
-    def __init__(self, *, node_id: str, secret: str, target: Callable[[str], str | None], host: str, port: int) -> None:
+    ``target`` gives by an engine's name its base URL, or the engine itself if it has no server; None if unknown.
+    """
+
+    def __init__(
+        self, *, node_id: str, secret: str, target: Callable[[str], str | Hosted | None], host: str, port: int
+    ) -> None:
         self._node_id = node_id
         self._secret = secret.encode()
         self._target = target
@@ -115,40 +123,52 @@ class Door:
             await _say(send, 401, {"error": "this door opens for the node's own router only"})
             return
         match = _ENGINE_PATH.fullmatch(scope["path"])
-        base = self._target(match[1]) if match else None
-        url = _address(base, scope) if base else None
-        if match and base is None:  # the router believes an older heartbeat: another node may do
+        target = self._target(match[1]) if match else None
+        url = _address(target if isinstance(target, str) else "http://here", scope) if target else None
+        if match and target is None:  # the router believes an older heartbeat: another node may do
             await _say(send, 502, {"error": "no such engine on this node"})
             return
-        if url is None:
+        if url is None or target is None:
             await _say(send, 404, {"error": "no such path on this node"})
             return
         self.running += 1
         self._idle.clear()
         try:
-            await self._relay(url, scope, receive, send)
+            if isinstance(target, str):
+                await self._relay(url, scope, receive, send)
+            else:
+                await self._ask(target, url, scope, receive, send)
         finally:
             self.running -= 1
             if not self.running:
                 self._idle.set()
 
     async def _relay(self, url: httpx.URL, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request through to the engine. The watcher ends the work when the router leaves."""
+        """One request through to the engine."""
         body_over = asyncio.Event()
+        request = _request(url, scope, _body(receive, body_over))
+        await _while_router_listens(receive, body_over, self._pass_on(request, body_over, send))
 
-        async def watch() -> None:
-            await body_over.wait()  # until then whoever reads the body hears of it
-            while (await receive())["type"] != "http.disconnect":
-                pass
-            raise RouterLeft
+    async def _ask(self, engine: Hosted, url: httpx.URL, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request answered by an engine of this very process."""
+        body_over = asyncio.Event()
+        question = Question(
+            method=scope["method"],
+            path=url.path,
+            headers={name.decode("latin-1"): value.decode("latin-1") for name, value in _passing(scope["headers"])},
+            body=_body(receive, body_over),
+        )
 
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                watcher = tasks.create_task(watch(), name="router.watch")
-                await self._pass_on(_request(url, scope, _body(receive, body_over)), body_over, send)
-                watcher.cancel()
-        except* RouterLeft:
-            pass
+        async def answering() -> None:
+            answer = await engine.answer(question)
+            body_over.set()
+            lines = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
+            lines.append((b"content-type", answer.content_type.encode("latin-1")))
+            lines.append((b"content-length", str(len(answer.body)).encode()))
+            await send({"type": "http.response.start", "status": answer.status, "headers": lines})
+            await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+
+        await _while_router_listens(receive, body_over, answering())
 
     async def _pass_on(self, request: httpx.Request, body_over: asyncio.Event, send: Send) -> None:
         """Send, answer. An answer that breaks is left unfinished: its connection closes, and the router sees it."""
@@ -173,6 +193,24 @@ class Door:
                 await _say(send, 502, {"error": f"the engine does not answer: {type(error).__name__}"})
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _while_router_listens(receive: Receive, body_over: asyncio.Event, work: Awaitable[None]) -> None:
+    """Do the work, and end it when the router leaves."""
+
+    async def watch() -> None:
+        await body_over.wait()  # until then whoever reads the body hears of it
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        raise RouterLeft
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            watcher = tasks.create_task(watch(), name="router.watch")
+            await work
+            watcher.cancel()
+    except* RouterLeft:
+        pass
 
 
 class _QuietServer(uvicorn.Server):

@@ -68,7 +68,12 @@ class ModelReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One engine of a node. While it is down, ``models`` is its last inventory and ``stale`` is true."""
+    """One engine of a node. While it is down, ``models`` is its last inventory and ``stale`` is true.
+
+    Engines of one node that name the same ``lane`` share ``lane_slots`` over all their models (""; each for itself).
+    ``progress`` is how much is done of what it works on now, 0 to 1 (None: nothing, or it does not tell).
+    ``quarantined``: it crashed again and again and is started rarely.
+    """
 
     name: str
     kind: str
@@ -80,6 +85,10 @@ class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
     dialects: tuple[str, ...] = ()
     port: Port = 0
     reach: Reach = "door"
+    lane: str = ""
+    lane_slots: int = 1
+    progress: float | None = None
+    quarantined: bool = False
     models: tuple[ModelReport, ...] = ()
 
 

@@ -54,6 +54,9 @@ def _engine(engine: EngineReport, room: int) -> EngineReport:
         error=_word(engine.error),
         operations=_words(engine.operations),
         dialects=_words(engine.dialects),
+        lane=_word(engine.lane),
+        lane_slots=min(max(engine.lane_slots, 1), SLOTS_MOST),
+        progress=None if engine.progress is None else min(max(engine.progress, 0.0), 1.0),
         models=engine.models if models == engine.models else models,
     )
 

@@ -1,10 +1,14 @@
-"""What an engine is to its node: a name, an address on this machine, and a report. Knows no HTTP and no system."""
+"""What an engine is to its node: a name, an address or an answer, and a report. Knows no HTTP and no system."""
 
-from typing import Literal, Protocol
+from collections.abc import AsyncIterator, Mapping
+from typing import Protocol, runtime_checkable
+
+import msgspec
 
 from node.wire import EngineReport
 
-Kind = Literal["ollama", "openai", "embedded"]
+Kind = str
+"""What software it is, in a word that the router repeats: "ollama", "openai", "embedded", "mflux"."""
 
 
 class EngineError(Exception):
@@ -44,3 +48,32 @@ class Engine(Protocol):
     async def start(self) -> None: ...
     async def report(self) -> EngineReport: ...
     async def aclose(self) -> None: ...
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """A request of the router's to an engine without a server. ``headers`` have names in lower case; ``body`` is read
+    once, as it comes."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: AsyncIterator[bytes]
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What it says to that, whole."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = {}
+
+
+@runtime_checkable
+class Hosted(Protocol):
+    """An engine without a server of its own, besides being an ``Engine``: the door asks it instead of relaying.
+
+    ``answer`` is cancelled when the router leaves; what it started must then end at once.
+    """
+
+    async def answer(self, question: Question) -> Answer: ...

@@ -9,7 +9,8 @@ import msgspec
 
 from node.engines import addresses, embedded
 from node.engines.addresses import OLLAMA_PORT, Address
-from node.engines.base import Engine, EngineError, EngineSilent
+from node.engines.base import Engine, EngineError, EngineSilent, Hosted
+from node.engines.finders import FINDERS, Finder, Found, Tools
 from node.engines.http import ask, is_herd
 from node.engines.ollama import OllamaEngine
 from node.engines.openai import OpenAIEngine, is_herds, is_ollamas, speaks_openai
@@ -20,6 +21,10 @@ from node.wire import EngineReport, Reach
 ASK_BUDGET_S = 3.0
 REACH_AGAIN_S = 60.0
 LOOK_AGAIN_S = 30.0
+CLOSE_S = 5.0
+"""Seconds that an engine which is gone may take to end what it still runs."""
+NOWHERE = Address("http", "127.0.0.1", 0)
+"""The address of an engine that is a child or lives in the node: its report says where it is reached."""
 FORGET_AFTER_S = 120.0
 """An engine that nobody named and that was found by its port is reported as down for this long, then no more."""
 WELL_KNOWN_PORTS = (8080, 8000, 1234)
@@ -40,6 +45,7 @@ class _Entry:
         self.reach: Reach = "door"
         self.reach_at = 0.0
         self.reach_for: tuple[str, ...] = ()
+        self.found: Found | None = None
 
     @property
     def url(self) -> str:
@@ -63,11 +69,14 @@ class Engines:
         http: httpx.AsyncClient,
         lan_addresses: Callable[[], list[str]],
         well_known: tuple[int, ...] = WELL_KNOWN_PORTS,
+        finders: tuple[Finder, ...] = FINDERS,
     ) -> None:
         self._http = http
         self._slots = slots
         self._lan_addresses = lan_addresses
         self._models_dir = models_dir
+        self._finders = finders
+        self._tools = Tools(models_dir=models_dir, http=http, slots=slots)
         self._well_known = well_known
         self._look_at = 0.0
         self._entries: dict[str, _Entry] = {}
@@ -78,8 +87,7 @@ class Engines:
     async def start(self) -> None:
         """Start the engines that are this node's own: a llama.cpp server for each file of the models folder."""
         for engine in await embedded.engines_of(self._models_dir, self._http, slots=self._slots):
-            address = Address("http", "127.0.0.1", 0)
-            self._entries[engine.name] = _Entry(engine.name, address, engine, named=True)
+            self._entries[engine.name] = _Entry(engine.name, NOWHERE, engine, named=True)
             await engine.start()
 
     async def observe(self) -> tuple[EngineReport, ...]:
@@ -89,15 +97,18 @@ class Engines:
         if now >= self._look_at:
             self._look_at = now + LOOK_AGAIN_S
             await self._look(lan)
+            await self._find()
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._ask(entry, lan)) for entry in self._entries.values()]
         self._forget(now)
         return tuple(report for task in tasks if (report := task.result()) is not None)
 
-    def target(self, name: str) -> str | None:
-        """The base URL to which the door relays for this engine; None: no such engine, or it has no address now."""
+    def target(self, name: str) -> str | Hosted | None:
+        """What the door asks for this engine: a base URL, or the engine itself; None: no such engine, or not now."""
         entry = self._entries.get(name)
-        return (entry.url or None) if entry else None
+        if entry is None:
+            return None
+        return entry.engine if isinstance(entry.engine, Hosted) else entry.url or None
 
     async def aclose(self) -> None:
         """Close every engine; those of this node's own end with it."""
@@ -152,6 +163,31 @@ class Engines:
             engine = OpenAIEngine(name, address.url, self._http, slots=self._slots)
             self._entries[name] = _Entry(name, address, engine, named=False)
 
+    async def _find(self) -> None:
+        """Take in the engines that can be found by looking, and close those that are there no more."""
+        there: dict[str, Found] = {}
+        for finder in self._finders:
+            there |= {found.name: found for found in await asyncio.to_thread(finder, self._tools)}
+        for name, entry in list(self._entries.items()):
+            if entry.found is not None and (name not in there or there[name].key != entry.found.key):
+                del self._entries[name]
+                await self._close(entry)
+        for name, found in there.items():
+            if name not in self._entries:
+                engine = found.make()
+                entry = self._entries[name] = _Entry(name, NOWHERE, engine, named=True)
+                entry.found = found
+                await engine.start()
+
+    async def _close(self, entry: _Entry) -> None:
+        if entry.engine is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await entry.engine.aclose()
+        except TimeoutError:
+            return
+
     def _forget(self, now: float) -> None:
         for name, entry in list(self._entries.items()):
             found = not entry.named and entry.address.port in self._well_known
@@ -196,7 +232,7 @@ class Engines:
 
     async def _reached(self, entry: _Entry, report: EngineReport, lan: list[str]) -> EngineReport:
         """The report with port and reach; where the engine listens is looked at anew each minute."""
-        if report.kind == "embedded":
+        if entry.address is NOWHERE:
             return report
         now = asyncio.get_running_loop().time()
         if now >= entry.reach_at or entry.reach_for != tuple(lan):

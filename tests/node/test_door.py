@@ -11,13 +11,15 @@ from fakes.fake_ollama import FakeOllama
 from fakes.scripted import Answer, ScriptedServer, failing, hang, reset, streaming
 
 from node.door import Door
+from node.engines.base import Answer as Said
+from node.engines.base import Hosted, Question
 
 SECRET = {"X-Herd-Door": "s3cret"}
 
 
 @asynccontextmanager
-async def open_door(engine: ScriptedServer, path: str = "") -> AsyncIterator[tuple[Door, httpx.AsyncClient]]:
-    targets = {"ollama": engine.url + path}
+async def open_door(engine: ScriptedServer | Hosted, path: str = "") -> AsyncIterator[tuple[Door, httpx.AsyncClient]]:
+    targets = {"ollama": engine.url + path if isinstance(engine, ScriptedServer) else engine}
     door = Door(node_id="mac", secret="s3cret", target=targets.get, host="127.0.0.1", port=0)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(door.run())
@@ -161,3 +163,41 @@ async def test_an_engine_that_closes_idle_connections_or_says_too_much_harms_no_
         for _ in range(3):
             assert (await http.get("/engines/ollama/api/tags", headers=SECRET)).status_code == 200
         assert engine.connections == 3
+
+
+class Painter:
+    """An engine without a server: it repeats what it was asked, or paints until it is stopped."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, str | None, bytes]] = []
+        self.stopped = asyncio.Event()
+
+    async def answer(self, question: Question) -> Said:
+        body = b"".join([piece async for piece in question.body])
+        self.asked.append((question.method, question.path, question.headers.get("content-type"), body))
+        if body == b"for ever":
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.stopped.set()
+        return Said(status=418, body=body, content_type="image/png", headers={"x-size": "3"})
+
+
+async def test_an_engine_without_a_server_is_asked_by_the_door_itself() -> None:
+    painter = Painter()
+    async with open_door(painter) as (_, http):
+        assert (await http.post("/engines/ollama/v1/x", content=b"abc")).status_code == 401
+        headers = {**SECRET, "Content-Type": "text/x-strange"}
+        answer = await http.post("/engines/ollama/v1/x?a=b", content=b"abc", headers=headers)
+    assert (answer.status_code, answer.content, answer.headers["content-type"]) == (418, b"abc", "image/png")
+    assert answer.headers["x-size"] == "3"
+    assert painter.asked == [("POST", "/v1/x", "text/x-strange", b"abc")]
+
+
+async def test_an_engine_without_a_server_is_stopped_when_the_router_leaves() -> None:
+    painter = Painter()
+    async with open_door(painter) as (door, http):
+        with pytest.raises(httpx.ReadTimeout):
+            await http.post("/engines/ollama/v1/x", content=b"for ever", headers=SECRET, timeout=0.3)
+        await asyncio.wait_for(painter.stopped.wait(), 5)
+        assert await door.drain(2)

@@ -10,8 +10,11 @@ from fakes.fake_ollama import FakeModel, FakeOllama
 from fakes.scripted import ScriptedServer, failing, replying, streaming
 
 from node.engines import discover
+from node.engines.base import Answer, Question
 from node.engines.discover import Engines
+from node.engines.finders import Found, Tools
 from node.engines.http import ask
+from node.wire import EngineReport
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -19,7 +22,7 @@ NOBODY = "http://127.0.0.1:9"
 @pytest.fixture
 def engines(http, tmp_path: Path):
     def build(
-        *flags: str, ollama_host: str = NOBODY, lan=(), well_known=(), models_dir=tmp_path, slots=None
+        *flags: str, ollama_host: str = NOBODY, lan=(), well_known=(), models_dir=tmp_path, slots=None, finders=()
     ) -> Engines:
         return Engines(
             ollama_host=ollama_host,
@@ -29,6 +32,7 @@ def engines(http, tmp_path: Path):
             http=http,
             lan_addresses=lambda: list(lan),
             well_known=well_known,
+            finders=finders,
         )
 
     return build
@@ -215,3 +219,57 @@ async def test_asking_ignores_the_environments_proxies(http, monkeypatch):
     async with FakeOllama() as fake:
         said = await ask(http, fake.url + "/api/version")
     assert json.dumps(said.value) == '{"version": "0.31.0"}'
+
+
+class Painter:
+    """An engine that answers inside the node."""
+
+    kind = "painter"
+    url = ""
+
+    def __init__(self) -> None:
+        self.name = "painter"
+        self.lived: list[str] = []
+
+    async def start(self) -> None:
+        self.lived.append("started")
+
+    async def report(self) -> EngineReport:
+        return EngineReport(name=self.name, kind=self.kind, lane="image")
+
+    async def aclose(self) -> None:
+        self.lived.append("closed")
+
+    async def answer(self, question: Question) -> Answer:
+        return Answer(body=question.path.encode())
+
+
+async def test_what_is_installed_while_the_node_runs_appears_and_what_is_removed_disappears(engines, monkeypatch):
+    monkeypatch.setattr(discover, "LOOK_AGAIN_S", 0.0)
+    installed: list[str] = []
+    made: list[Painter] = []
+
+    def make() -> Painter:
+        made.append(Painter())
+        return made[-1]
+
+    def look(_: Tools) -> tuple[Found, ...]:
+        return tuple(Found(name="painter", key=(path,), make=make) for path in installed)
+
+    found = engines(finders=(look,))
+
+    async def seen() -> list[tuple[str, str]]:
+        return [(report.kind, report.reach) for report in await found.observe() if report.kind == "painter"]
+
+    assert await seen() == []
+    installed.append("/a")
+    assert await seen() == [("painter", "door")]
+    await seen()
+    assert found.target("painter") is made[0]
+    installed[:] = ["/b"]
+    await seen()
+    assert found.target("painter") is made[1]
+    installed.clear()
+    assert await seen() == []
+    assert found.target("painter") is None
+    assert [painter.lived for painter in made] == [["started", "closed"]] * 2
