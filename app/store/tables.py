@@ -1,4 +1,4 @@
-"""The tables of the history: traces with their tags, totals of pruned traces, settings, nodes. Knows no query."""
+"""The tables of the history: traces with their tags, sums of them, settings, nodes. Knows no query."""
 
 from typing import Any
 
@@ -82,6 +82,50 @@ class TraceTotal(Plain):
     requests: Mapped[int]
     prompt_tokens: Mapped[int] = mapped_column(BigInteger)
     completion_tokens: Mapped[int] = mapped_column(BigInteger)
+
+
+class _Sums:
+    """What ``app/store/sums.py`` adds up. Durations in milliseconds, of completed requests only; so are tokens."""
+
+    requests: Mapped[int]
+    completed: Mapped[int]
+    failed: Mapped[int]
+    disconnected: Mapped[int]
+    latency_ms: Mapped[float]
+    first_token_ms: Mapped[float]
+    first_tokens: Mapped[int]
+    prompt_tokens: Mapped[int] = mapped_column(BigInteger)
+    completion_tokens: Mapped[int] = mapped_column(BigInteger)
+    decode_ms: Mapped[float]
+    decode_tokens: Mapped[int] = mapped_column(BigInteger)
+    retries: Mapped[int]
+    fallbacks: Mapped[int]
+    latency_least_ms: Mapped[float | None]
+    latency_most_ms: Mapped[float | None]
+    first_at: Mapped[float]
+    last_at: Mapped[float]
+
+
+class HourSum(_Sums, Plain):
+    """The traces of one hour, node and model. ``hour`` is its first epoch second. Outlives the traces."""
+
+    __tablename__ = "hour_sum"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy's own form
+
+    hour: Mapped[int] = mapped_column(primary_key=True)
+    node_id: Mapped[str] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(primary_key=True)
+    modality: Mapped[str] = mapped_column(primary_key=True)
+
+
+class TagSum(_Sums, Plain):
+    """The traces of one hour that carry the tag."""
+
+    __tablename__ = "tag_sum"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy's own form
+
+    hour: Mapped[int] = mapped_column(primary_key=True)
+    tag: Mapped[str] = mapped_column(primary_key=True)
 
 
 class Setting(BigIntBase):

@@ -22,6 +22,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError
 from app.store.database import to_json
 from app.store.records import TraceRecord
 from app.store.store import Store
+from app.store.sums import ADD_NEW
 from app.store.tables import Trace, TraceTag
 
 BATCH_ROWS = 200
@@ -41,6 +42,7 @@ _INSERT = str(
     insert(Trace).on_conflict_do_nothing(index_elements=["id"]).compile(dialect=sqlite_dialect(paramstyle="named"))
 )
 _INSERT_TAG = insert(TraceTag).on_conflict_do_nothing(index_elements=["tag", "trace_id"])
+_THERE = text("SELECT id FROM trace WHERE id IN (SELECT value FROM json_each(:ids))")
 _DOOMED = "SELECT id FROM trace WHERE timestamp < :before ORDER BY timestamp, id LIMIT :rows"
 _REMEMBER = text(
     f"""
@@ -196,12 +198,17 @@ class TraceWriter:
         return True
 
     def _insert_rows(self, batch: list[tuple[int, TraceRecord]]) -> None:
-        rows = [_row(row_id, record) for row_id, record in batch]
-        tags = [{"tag": tag, "trace_id": row_id} for row_id, record in batch for tag in set(record.tags or ())]
         with self._store.writing.begin() as connection:
-            connection.exec_driver_sql(_INSERT, rows)
+            there = set(connection.scalars(_THERE, {"ids": to_json([row_id for row_id, _ in batch])}))
+            batch = [entry for entry in batch if entry[0] not in there]
+            if not batch:
+                return
+            connection.exec_driver_sql(_INSERT, [_row(row_id, record) for row_id, record in batch])
+            tags = [{"tag": tag, "trace_id": row_id} for row_id, record in batch for tag in set(record.tags or ())]
             if tags:
                 connection.execute(_INSERT_TAG, tags)
+            for adding in ADD_NEW:
+                connection.execute(adding, {"ids": to_json([row_id for row_id, _ in batch])})
 
     def _prune_some(self, before: float) -> int:
         with self._inside, self._store.writing.begin() as connection:
