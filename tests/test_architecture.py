@@ -18,7 +18,9 @@ LAW = {
         "app.fleet", "app.scoring", "app.catalog", "app.dialects", "app.asgi", "app.errors", "node.wire",
     ),
     "app.api": ("app.fleet", "app.scoring.types", "app.store", "app.dialects", "app.asgi", "app.errors", "node.wire"),
-    "app.web": ("app.fleet.snapshot", "app.store.records", "node.wire"),
+    "app.web": (
+        "app.fleet", "app.scoring", "app.settings", "app.store", "app.catalog", "app.errors", "node.wire",
+    ),
     # the present
     "app.fleet": (
         "app.scoring", "app.settings.schema", "app.store.records", "app.store.store", "app.catalog", "app.errors",
@@ -47,7 +49,7 @@ LAW = {
 ADDRESSES = {
     "litestar": (
         "app.main", "app.lifespan", "app.api.*", "app.modalities.base", "app.modalities.http",
-        "app.modalities.unserved", "app.modalities.*.controller", "app.web.assets", "app.web.controller",
+        "app.modalities.unserved", "app.modalities.*.controller", "app.web.assets", "app.web.doors",
         "app.web.live", "app.web.pages", "app.web.view",
     ),
     "jinja2": ("app.web.live", "app.web.view"),
@@ -86,7 +88,8 @@ PURE = (
     "app.fleet.watch", "app.modalities.*.adapter", "app.modalities.*.body", "app.modalities.*.context",
     "app.modalities.*.dialects", "app.modalities.*.schema", "app.modalities.*.tags", "app.modalities.*.translate_*",
     "app.settings.ranges", "app.settings.resolve", "app.settings.schema", "app.settings.weights", "app.store.records",
-    "app.web.delta", "app.web.nodes", "app.web.overview", "app.web.requests", "node.engines.addresses",
+    "app.web.chart", "app.web.delta", "app.web.nodes", "app.web.overview", "app.web.ranges",
+    "app.web.requests", "node.engines.addresses",
     "node.engines.openai_models", "node.engines.reading", "node.wire",
 )  # fmt: skip
 """Rooms that neither wait, nor log, nor read a clock or a disk; so is every file whose docstring says "Pure"."""

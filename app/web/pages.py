@@ -11,7 +11,7 @@ from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.template import TemplateConfig
 
 from app.web import assets, view
-from app.web.controller import OVERVIEW, OverviewController
+from app.web.doors.overview import OVERVIEW, OverviewController
 from app.web.live import Live, TakeSnapshot, TakeTraces
 from app.web.view import NavItem
 

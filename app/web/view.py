@@ -99,6 +99,27 @@ def clock(epoch: float) -> str:
     return f"{text[11:19]} UTC" if text else NOT_KNOWN
 
 
+def day(epoch: float) -> str:
+    """A day in UTC: ``24 Nov``. Days are counted in UTC everywhere."""
+    try:
+        when = datetime.fromtimestamp(epoch, UTC)
+    except (ValueError, OverflowError, OSError):
+        return NOT_KNOWN
+    return f"{when.day} {when:%b}"
+
+
+def percent(share: float | None) -> str:
+    """A share of one: ``0 %``, ``0.4 %``, ``12 %``."""
+    if share is None:
+        return NOT_KNOWN
+    return f"{share * 100:.1f} %" if 0 < share < 0.0995 else f"{share * 100:.0f} %"
+
+
+def rate(value: float | None) -> str:
+    """Tokens per second: ``7.4``, ``148``."""
+    return NOT_KNOWN if value is None else f"{value:.1f}" if value < 99.95 else count(value)
+
+
 def dom_key(name: str) -> str:
     """A safe element id for any name; two similar names never share one."""
     return base64.b32encode(hashlib.blake2s(name.encode("utf-8", "replace"), digest_size=10).digest()).decode().lower()
@@ -113,7 +134,10 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    env.filters |= {"size": size, "seconds": seconds, "count": count, "tokens": tokens, "iso": iso, "clock": clock}
+    env.filters |= {
+        "size": size, "seconds": seconds, "count": count, "tokens": tokens, "iso": iso, "clock": clock, "day": day,
+        "percent": percent, "rate": rate,
+    }  # fmt: skip
     env.globals["asset"] = asset_url
     return env
 
