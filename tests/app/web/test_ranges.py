@@ -19,8 +19,8 @@ def test_a_choice_reaches_back_from_now(word: str, hours: int) -> None:
 
 
 def test_an_exact_span_goes_before_hours_and_these_before_a_choice() -> None:
-    exact = chosen(NOW, choice="7d", hours=24, start_ts=NOW - 100, end_ts=NOW - 50)
-    assert (exact.start, exact.end, exact.choice) == (NOW - 100, NOW - 50, "custom")
+    exact = chosen(NOW, choice="7d", hours=24, start_ts=NOW - 1000, end_ts=NOW - 500)
+    assert (exact.start, exact.end, exact.choice) == (NOW - 1000, NOW - 500, "custom")
     assert chosen(NOW, choice="7d", hours=24).choice == "24h"
     assert chosen(NOW, choice="7d", hours=5).choice == "custom"
 
@@ -40,12 +40,8 @@ def test_whatever_is_asked_for_is_a_span_with_a_beginning_an_end_and_some_marks(
 def test_its_query_chooses_it_again(choice: str, hours: float) -> None:
     it = chosen(NOW, start_ts=NOW - hours * HOUR_S, end_ts=NOW) if choice == "custom" else chosen(NOW, choice=choice)
     words = {name: values[0] for name, values in parse_qs(it.query).items()}
-    again = chosen(
-        NOW,
-        choice=words.get("range", ""),
-        start_ts=float(words.get("start_ts", 0)),
-        end_ts=float(words.get("end_ts", 0)),
-    )
+    span = {name: float(words[name]) for name in ("start_ts", "end_ts") if name in words}
+    again = chosen(NOW, choice=words.get("range", ""), **span)
     assert abs(again.start - it.start) <= 1
     assert abs(again.end - it.end) <= 1
 
