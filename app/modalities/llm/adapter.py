@@ -12,9 +12,11 @@ import msgspec
 from app.dialects import error_body
 from app.errors import HerdError, NotServed
 from app.fleet.job import Call, Job, Meter, Route, SignOfLife
+from app.modalities import tags
+from app.modalities.body import NULL, Fields, fields_of, given, read
 from app.modalities.llm import body as bodies
-from app.modalities.llm import context, tags, translate_messages, translate_request, translate_responses
-from app.modalities.llm.body import Fields, View
+from app.modalities.llm import context, translate_messages, translate_request, translate_responses
+from app.modalities.llm.body import View
 from app.modalities.llm.body_messages import Messages, without_fingerprint
 from app.modalities.llm.body_responses import Responses
 from app.modalities.llm.dialects import anthropic, ollama, openai, responses
@@ -81,9 +83,9 @@ def job(
     ``meant`` says which model a name stands for.
     ``may_substitute``: the request's head does not forbid that another model stands in.
     """
-    fields = bodies.fields_of(body)
+    fields = fields_of(body)
     known = _ENDPOINTS[endpoint]
-    view = bodies.read(known.reader, body)
+    view = read(known.reader, body)
     asked, *fallbacks = bodies.names_of(view)
     names = tuple(dict.fromkeys((meant(asked), *fallbacks)))
     notes = ("model.mapped",) if names[0] != asked else ()
@@ -136,8 +138,8 @@ class Question(msgspec.Struct, frozen=True):
 
 def question(body: bytes, meant: Callable[[str], str] = str) -> Question:
     """The question that a body of ``count_tokens`` asks. Raises a ``RequestError`` and nothing else."""
-    fields = bodies.fields_of(body)
-    view = bodies.read(_ENDPOINTS["/v1/messages"].reader, body)
+    fields = fields_of(body)
+    view = read(_ENDPOINTS["/v1/messages"].reader, body)
     model = meant(bodies.names_of(view)[0])
     bodies.judge_links(view)
 
@@ -277,8 +279,8 @@ class Request:
             changes["model"] = msgspec.Raw(_encode(name))
             notes.append("model.substituted" if route.how == "substitute" else "model.renamed")
         if self.dialect == "openai" and route.engine_kind == "ollama" and "max_tokens" not in self.fields:
-            limit = {**self.fields, **changes}.get("max_completion_tokens", bodies.NULL)
-            if bodies.given(limit):  # Ollama knows the older word only: it would write on without an end
+            limit = {**self.fields, **changes}.get("max_completion_tokens", NULL)
+            if given(limit):  # Ollama knows the older word only: it would write on without an end
                 changes["max_tokens"] = limit
                 notes.append("limit.renamed")
         if self.dialect == "openai" and self.stream and not _asks_for_usage(self.view):

@@ -4,28 +4,18 @@ Only fields that the router itself needs are read and judged; every other one is
 """
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar
 
 import msgspec
 
-from app.errors import BodyInvalid, ModelMissing
+from app.errors import BodyInvalid
+from app.modalities.body import NOTHING, given, judge_name, model_of, read, within
 from app.modalities.llm import context
 from node.wire import model_key
 
-Fields = dict[str, msgspec.Raw]
-T = TypeVar("T")
-NAME_LENGTH_MOST = 200
 FALLBACKS_MOST = 16
 NUMBER_MOST = 2**31 - 1
-NOTHING = msgspec.Raw(b"")
-NULL = msgspec.Raw(b"null")
-
 Output = int | float | None
-
-
-def given(raw: msgspec.Raw) -> bool:
-    """Whether the field is there and not null."""
-    return len(raw) > 0 and (len(raw) != len("null") or bytes(raw) != b"null")
 
 
 class Link(msgspec.Struct):
@@ -249,53 +239,21 @@ class OpenAICompletion(View):
         return characters, 1
 
 
-def within(raw: msgspec.Raw, key: str) -> bytes:
-    """What stands under a key of an object; empty if there is no such thing."""
-    try:
-        return bytes(_decode_fields(raw).get(key, b"")) if given(raw) else b""
-    except _WRONG:
-        return b""
-
-
 _NONE = b'"none"'
-_decode_fields = msgspec.json.Decoder(Fields).decode
 _ZEROS = (b"0", b"0.0", b"0s", b"0m", b"0h", b"0ms")
-_WRONG = (msgspec.DecodeError, UnicodeError, RecursionError)
-
-
-def fields_of(body: bytes) -> Fields:
-    """The body's top level, its values as written. Raises ``BodyInvalid``."""
-    if not body.strip():
-        raise BodyInvalid("the body is empty")
-    try:
-        if not body.isascii():
-            body.decode()
-        return _decode_fields(body)
-    except _WRONG as error:
-        raise BodyInvalid(_sentence(error)) from error
-
-
-def read(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw, within: str = "") -> T:
-    """The body as the decoder's type. Raises ``BodyInvalid`` that names the field; ``within`` is its place."""
-    try:
-        return decoder.decode(body)
-    except _WRONG as error:
-        raise BodyInvalid(_sentence(error, within)) from error
 
 
 def names_of(view: View) -> tuple[str, ...]:
     """The asked model and the client's fallbacks. Raises ``ModelMissing`` or ``BodyInvalid``."""
-    if not view.model or not view.model.strip():
-        raise ModelMissing("no model was named", hint='put its name into the field "model"')
-    _judge_name("model", view.model)
+    model = model_of(view.model)
     if not view.fallback_models:
-        return (view.model,)
+        return (model,)
     if len(view.fallback_models) > FALLBACKS_MOST:
         raise BodyInvalid(f'the field "fallback_models" has more than {FALLBACKS_MOST} names')
     for name in view.fallback_models:
-        _judge_name("fallback_models", name)
+        judge_name("fallback_models", name)
     names: dict[str, str] = {}
-    for name in (view.model, *view.fallback_models):
+    for name in (model, *view.fallback_models):
         names.setdefault(model_key(name), name)
     return tuple(names.values())
 
@@ -331,29 +289,4 @@ def _judge_link(field: str, raw: msgspec.Raw) -> None:
         )
 
 
-def _judge_name(field: str, name: str) -> None:
-    if len(name) > NAME_LENGTH_MOST:
-        raise BodyInvalid(f'the field "{field}" holds a name of more than {NAME_LENGTH_MOST} characters')
-    if not name.strip() or not name.isprintable():
-        raise BodyInvalid(f'the field "{field}" holds a name that is empty or has characters that cannot be printed')
-
-
-def _sentence(error: Any, within: str = "") -> str:
-    """What is wrong with the body, for people; names the field where there is one."""
-    if isinstance(error, RecursionError):
-        return "the body is nested too deeply"
-    if isinstance(error, UnicodeError):
-        return "the body is not valid UTF-8"
-    reason, _, path = str(error).partition(" - at `")
-    field = f"{within}.{path.rstrip('`').removeprefix('$').removeprefix('.')}".strip(".")
-    if isinstance(error, msgspec.ValidationError):
-        if reason.startswith(_MISSING):
-            return f'the field "{field}{"." * bool(field)}{reason.removeprefix(_MISSING).strip("` ")}" is missing'
-        if not field:
-            return f"the body must be a JSON object: {reason}"
-        return f'the field "{field}" is of a wrong type: {reason.replace("`", "")}'
-    return f"the body is not valid JSON: {reason}"
-
-
-_MISSING = "Object missing required field"
 _LINK: msgspec.json.Decoder[Link | str] = msgspec.json.Decoder(Link | str)

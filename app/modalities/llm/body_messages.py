@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from app.modalities.llm.body import NOTHING, Output, View, given, read, within
+from app.modalities.body import NOTHING, given, read, within
+from app.modalities.llm.body import Output, View
 
 NESTED_MOST = 3
 """Levels of blocks within blocks that are looked into: a tool's result, a document, its picture."""

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from app.errors import BodyInvalid
-from app.modalities.llm.body import NOTHING, Output, View, given, read, within
+from app.modalities.body import NOTHING, given, read, within
+from app.modalities.llm.body import Output, View
 
 
 class Part(msgspec.Struct):

@@ -14,6 +14,7 @@ from app.dialects import error_body
 from app.errors import ModelAbsent
 from app.fleet.holders import Holders
 from app.fleet.job import Job
+from app.modalities.caller import caller_of
 from app.modalities.http import Corridor, Entrance
 from app.modalities.llm import adapter, aliases
 from app.modalities.llm.settings import LanguageModels
@@ -84,19 +85,18 @@ def _reader(
     meant: Callable[[str], str] = str,
 ) -> Callable[[bytes], Job]:
     """What makes a job of the body, with what the request's head says about the client."""
-    client = scope.get("client")
 
     def job(body: bytes) -> Job:
-        heads = dict(scope["headers"])
+        caller = caller_of(scope)
         return adapter.job(
             endpoint,
             body,
             request_id=request_id,
-            client=client[0] if client else "",
-            user_agent=heads.get(b"user-agent", b"")[:200].decode("latin-1"),
-            tag_header=heads.get(b"x-herd-tags", b"").decode("latin-1"),
+            client=caller.address,
+            user_agent=caller.user_agent,
+            tag_header=caller.tags,
             meant=meant,
-            may_substitute=heads.get(b"x-fleet-no-fallback", b"").strip().lower() not in YES,
+            may_substitute=caller.headers.get(b"x-fleet-no-fallback", b"").strip().lower() not in YES,
             settings=settings,
             clock=time.time,
             timer=time.monotonic,

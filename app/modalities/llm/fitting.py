@@ -6,9 +6,10 @@ Top-level fields only, each with a note on the trace. The dialect's own words fo
 import msgspec
 
 from app.fleet.job import Route
-from app.modalities.llm import body as bodies
+from app.modalities import body as bodies
+from app.modalities.body import Fields
 from app.modalities.llm import context, thinking
-from app.modalities.llm.body import Fields, View
+from app.modalities.llm.body import View
 from app.modalities.llm.settings import LanguageModels, Protection
 from node.wire import model_key
 

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from app.errors import BodyInvalid
-from app.modalities.llm import body as bodies
+from app.modalities import body as bodies
+from app.modalities.body import NOTHING, Fields
 from app.modalities.llm import translate_chat as chat
 from app.modalities.llm import translate_options as knobs
-from app.modalities.llm.body import NOTHING, Fields
 from app.modalities.llm.translate_request import Outgoing
 
 _AS_THEY_ARE = {

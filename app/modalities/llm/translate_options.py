@@ -6,8 +6,8 @@ import binascii
 import msgspec
 
 from app.errors import BodyInvalid
-from app.modalities.llm import body as bodies
-from app.modalities.llm.body import Fields
+from app.modalities import body as bodies
+from app.modalities.body import Fields
 
 SAMPLING = {
     "temperature": ("temperature",),

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from app.errors import BodyInvalid
-from app.modalities.llm import body as bodies
+from app.modalities import body as bodies
+from app.modalities.body import Fields
 from app.modalities.llm import translate_options as knobs
-from app.modalities.llm.body import Fields
 
 _KNOWN = frozenset(
     ("model", "messages", "prompt", "system", "suffix", "template", "context", "stream", "raw", "format", "keep_alive",

@@ -6,7 +6,7 @@ import msgspec
 
 from app.errors import HerdError
 from app.fleet.job import Usage
-from app.modalities.llm.body import Fields
+from app.modalities.body import Fields
 from app.modalities.llm.dialects import records, responses
 from app.modalities.llm.dialects.events import SSE
 from app.modalities.llm.translate_answer import Answer, End
