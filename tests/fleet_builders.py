@@ -1,14 +1,18 @@
 """A court over heartbeats that tests write by hand, and jobs for it. Knows no HTTP."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from app.catalog import Catalog
+from app.fleet.admission import Admission
 from app.fleet.job import Call, Job
 from app.fleet.judge import Court
 from app.fleet.latency import Latency
+from app.fleet.ledger import Ledger
 from app.fleet.queue import Lease, Queue, Ticket
 from app.fleet.registry import Registry
+from app.fleet.snapshot import FleetSnapshot
+from app.fleet.view import Viewer
 from app.scoring import policy
 from app.scoring.chain import Chain
 from app.scoring.types import Demand
@@ -49,6 +53,19 @@ def arrive(queue: Queue, *models: str, now: float = 0.0, request_id: str = "r") 
     if lease is None:
         queue.wait(ticket)
     return ticket, lease
+
+
+def seen(*heartbeats: Heartbeat, asked: Iterable[str], p75_s: Mapping[str, float]) -> FleetSnapshot:
+    """What is seen when requests have come for these models, in turn. ``p75_s`` is the history of node a."""
+    bench, registry, latency = court(*heartbeats)
+    for name, lasted_s in p75_s.items():
+        latency.observe("a", name, lasted_s)
+    for number, name in enumerate(asked):
+        arrive(bench.queue, name, now=float(number), request_id=f"r{number}")
+    admission = Admission((), join="open", first_start=0.0, new_token=str)
+    ledger = Ledger(latency=latency, put=lambda _: None, clock=lambda: 0.0, wall=lambda: 0.0)
+    viewer = Viewer(registry=registry, court=bench, latency=latency, admission=admission, ledger=ledger, modalities=())
+    return viewer.take(100.0, 0.0)
 
 
 def _never(route: object) -> Call:

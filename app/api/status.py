@@ -206,6 +206,7 @@ def _line(line: LineView, word: str) -> dict[str, Any]:
         "completed": line.completed,
         "failed": line.failed,
         "concurrency": line.slots,
+        "lane": line.lane,
         "request_type": word,
         "estimated_wait_ms": None if line.estimated_wait_s is None else round(line.estimated_wait_s * 1000),
     }

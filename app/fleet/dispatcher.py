@@ -285,7 +285,7 @@ class Dispatcher:
     def _close_lease(self, lease: Lease, *, completed: bool | None) -> None:
         """The one place where a lease is closed."""
         if self._queue.release(lease, completed=completed):
-            self.nudge((lease.key[2],))
+            self.nudge(self._registry.sharing(*lease.key))
 
     def _route(self, lease: Lease) -> Route:
         chosen, placed = lease.chosen, lease.placed

@@ -14,6 +14,8 @@ from node.wire import ModelReport
 
 Key = tuple[str, str, str]
 """(node, engine, model key): whose slots are counted."""
+Lane = tuple[str, str]
+"""(node, lane): slots that several models share."""
 
 Outcome = Literal["completed", "failed", "retried", "incomplete", "client_disconnected", "expired"]
 

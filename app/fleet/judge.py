@@ -86,8 +86,7 @@ class Court:
         queue = self.queue
         counts = Counts()
         for lease in queue.leases():
-            counts.running[lease.key] = counts.running.get(lease.key, 0) + 1
-            counts.node_running[lease.key[0]] = counts.node_running.get(lease.key[0], 0) + 1
+            counts.run(lease)
         for ticket in queue.tickets():
             if ticket.planned is not None:
                 counts.plan(ticket.planned)
@@ -134,6 +133,8 @@ class Court:
                 slots=self.pauses.slots(key, model.slots, self.now),
                 node_running=counts.node_running.get(node_id, 0),
                 node_waiting=counts.node_ahead.get(node_id, 0),
+                lane_slots=node.lane_slots(engine.lane) if engine.lane else None,
+                lane_running=counts.lane_running.get((node_id, engine.lane), 0) if engine.lane else 0,
             ),
             p75_s=self._latency.p75(node_id, holding.key),
             unloaded_s_ago=None if unloaded_at is None else self.now - unloaded_at,
@@ -144,6 +145,7 @@ class Court:
             if loading
             else None,
             resizes=engine.kind == "ollama",
+            lane=engine.lane,
             last_granted=self.queue.last_granted.get(node_id, 0),
             rest=self.breaker.rest((node_id, engine.name), self.now),
             pause=self.pauses.pause(key, self.now),

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from app.errors import HerdError
-from app.fleet.job import Job, Key
+from app.fleet.job import Job, Key, Lane
 from app.fleet.loads import Loads
 from app.fleet.pull import Pull
 from app.scoring.spill import spill
@@ -42,6 +42,25 @@ class Counts:
     node_running: dict[str, int] = field(default_factory=dict)
     ahead: dict[Key, int] = field(default_factory=dict)
     node_ahead: dict[str, int] = field(default_factory=dict)
+    lane_running: dict[Lane, int] = field(default_factory=dict)
+
+    def run(self, lease: "Lease") -> None:
+        self.running[lease.key] = self.running.get(lease.key, 0) + 1
+        self.node_running[lease.key[0]] = self.node_running.get(lease.key[0], 0) + 1
+        if lease.lane is not None:
+            self.lane_running[lease.lane] = self.lane_running.get(lease.lane, 0) + 1
+
+    def end(self, lease: "Lease") -> None:
+        _less(self.running, lease.key)
+        _less(self.node_running, lease.key[0])
+        if lease.lane is not None:
+            _less(self.lane_running, lease.lane)
+
+    def has_slot(self, candidate: Candidate) -> bool:
+        """By what runs now: the candidate may have been judged before others were granted."""
+        lane, load = lane_of(candidate), candidate.load
+        shared = lane is None or load.lane_slots is None or self.lane_running.get(lane, 0) < load.lane_slots
+        return shared and self.running.get(key_of(candidate), 0) < load.slots
 
     def plan(self, key: Key) -> None:
         self.ahead[key] = self.ahead.get(key, 0) + 1
@@ -97,10 +116,11 @@ class Ticket:
 
 @dataclass(slots=True, eq=False)
 class Lease:
-    """The right to one slot for the life of one attempt; closed once, by ``Queue.release``."""
+    """The right to one slot for the life of one attempt; closed once, by ``Queue.release``. ``lane``: it is shared."""
 
     id: int
     key: Key
+    lane: Lane | None
     ticket: Ticket
     chosen: Scored
     placed: Placed
@@ -230,7 +250,10 @@ class Queue:
             return []
         granted: list[Lease] = []
         models = None if models is None else tuple(models)
-        counts = Counts(self._counts.running, self._counts.node_running, {}, self._others_ahead(models))
+        now_running = self._counts
+        counts = Counts(
+            now_running.running, now_running.node_running, {}, self._others_ahead(models), now_running.lane_running
+        )
         found = _Pass(begin=self._resume if models is None else 0)
         for ticket in self._concerned(models):  # (1)
             was, kind = ticket.planned, ticket.kind
@@ -262,10 +285,9 @@ class Queue:
             return False
         lease.closed = True
         del self._leases[lease.id]
-        _less(self._counts.running, lease.key)
+        self._counts.end(lease)
         if lease.key not in self._counts.running:
             self.loads.end(lease.key)
-        _less(self._counts.node_running, lease.key[0])
         tally = self.tallies.setdefault(lease.key, Tally())
         if completed is not None:
             tally.completed += completed
@@ -281,13 +303,7 @@ class Queue:
         waits = ticket.id in self._tickets
         if isinstance(verdict, Placed):
             key = key_of(verdict.ranking.scored[0].candidate)
-            running = counts.running
-            chosen = spill(
-                verdict.ranking,
-                ticket.job.demand,
-                counts.ahead.get(key, 0) + 1,
-                lambda candidate: running.get(key_of(candidate), 0) < candidate.load.slots,
-            )
+            chosen = spill(verdict.ranking, ticket.job.demand, counts.ahead.get(key, 0) + 1, counts.has_slot)
             if chosen is not None:
                 self.leave(ticket)
                 return self._grant(ticket, chosen, verdict, now)
@@ -312,10 +328,9 @@ class Queue:
     def _grant(self, ticket: Ticket, chosen: Scored, placed: Placed, now: float) -> Lease:
         self._serial += 1
         key = key_of(chosen.candidate)
-        lease = Lease(self._serial, key, ticket, chosen, placed, now)
+        lease = Lease(self._serial, key, lane_of(chosen.candidate), ticket, chosen, placed, now)
         self._leases[lease.id] = lease
-        self._counts.running[key] = self._counts.running.get(key, 0) + 1
-        self._counts.node_running[key[0]] = self._counts.node_running.get(key[0], 0) + 1
+        self._counts.run(lease)
         self.last_granted[key[0]] = lease.id
         if not chosen.candidate.model.loaded:
             self.loads.begin(key, now)
@@ -347,6 +362,10 @@ class Queue:
 
 def key_of(candidate: Candidate) -> Key:
     return (candidate.node_id, candidate.engine, model_key(candidate.model.name))
+
+
+def lane_of(candidate: Candidate) -> Lane | None:
+    return (candidate.node_id, candidate.lane) if candidate.lane else None
 
 
 def _in_order(line: dict[int, Ticket], ticket: Ticket) -> dict[int, Ticket]:

@@ -58,6 +58,10 @@ class Node:
     def engine(self, name: str) -> EngineReport | None:
         return next((engine for engine in self.heartbeat.engines if engine.name == name), None)
 
+    def lane_slots(self, lane: str) -> int:
+        """What its engines share by that name; where they do not agree, the least."""
+        return min((engine.lane_slots for engine in self.heartbeat.engines if engine.lane == lane), default=1)
+
 
 @dataclass(frozen=True, slots=True)
 class Holding:
@@ -94,6 +98,15 @@ class Registry:
     def holdings(self, key: str) -> tuple[Holding, ...]:
         """Everybody who has the model, offline nodes and engines that are down included."""
         return self._by_model.get(key, ())
+
+    def sharing(self, node_id: str, engine: str, key: str) -> tuple[str, ...]:
+        """The models that a slot which this one gives back may be granted to: itself, and those of its lane."""
+        node = self._nodes.get(node_id)
+        own = node.engine(engine) if node is not None else None
+        if node is None or own is None or not own.lane:
+            return (key,)
+        mates = (model for other in node.heartbeat.engines if other.lane == own.lane for model in other.models)
+        return tuple(dict.fromkeys((key, *(model_key(model.name) for model in mates))))
 
     def loaded(self) -> Iterator[Holding]:
         """Every model that is in memory somewhere."""

@@ -34,7 +34,8 @@ class LineView(msgspec.Struct, frozen=True, kw_only=True):
     """The line before one (node, model): leases running, tickets planned onto it, and what became of those before.
 
     ``pace_s`` is the p75 of its jobs, guessed from the model's size while there is no history; ``estimated_wait_s`` is
-    what a new request would wait: ceil(position / slots) x pace.
+    what a new request would wait: ceil(position / slots) x pace. Lines of one node with the same ``lane`` share their
+    slots, so that one waits for all who are before it in any of them.
     """
 
     node_id: str
@@ -43,6 +44,7 @@ class LineView(msgspec.Struct, frozen=True, kw_only=True):
     running: int = 0
     waiting: int = 0
     slots: int = 1
+    lane: str = ""
     completed: int = 0
     failed: int = 0
     p75_s: float | None = None

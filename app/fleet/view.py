@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 
 from app.fleet.admission import Admission
-from app.fleet.job import Key
+from app.fleet.job import Key, Lane
 from app.fleet.judge import Court
 from app.fleet.latency import Latency
 from app.fleet.ledger import Ledger
 from app.fleet.pull import Pull
 from app.fleet.queue import Ticket
-from app.fleet.registry import Registry
+from app.fleet.registry import Holding, Registry
 from app.fleet.snapshot import FleetSnapshot, LineView, ModalityView, NodeView, PullView, WaitingView
 from app.scoring.spill import wait_s
 from node.wire import model_key
@@ -100,7 +100,8 @@ class Viewer:
                 continue
             p75 = self._latency.p75(key[0], holding.key)
             size_gib = (self._registry.size_bytes(holding) or 0) / GIB
-            slots, pace_s = holding.model.slots, p75 or max(1.0, size_gib)
+            slots, depth = self._shared(holding, running + waiting)
+            pace_s = p75 or max(1.0, size_gib)
             lines[key] = LineView(
                 node_id=key[0],
                 model=holding.model.name,
@@ -108,19 +109,36 @@ class Viewer:
                 running=running,
                 waiting=waiting,
                 slots=slots,
+                lane=holding.engine.lane,
                 completed=tally.completed if tally else 0,
                 failed=tally.failed if tally else 0,
                 p75_s=p75,
                 pace_s=pace_s,
-                estimated_wait_s=wait_s(running + waiting - slots + 1, slots, pace_s),
+                estimated_wait_s=wait_s(depth - slots + 1, slots, pace_s),
             )
         return lines
 
+    def _shared(self, holding: Holding, own: int) -> tuple[int, int]:
+        """The slots of a line, and how many run and wait for them: ``own``, or all of its lane."""
+        node, slots, lane = holding.node, holding.model.slots, holding.engine.lane
+        if not lane:
+            return slots, own
+        keys = [
+            (node.node_id, engine.name, model_key(model.name))
+            for engine in node.heartbeat.engines
+            if engine.lane == lane
+            for model in engine.models
+        ]
+        depth = sum(self._queue.running(key) + self._queue.planned(key) for key in keys)
+        return min(slots, node.lane_slots(lane)), depth
+
     def _waiting(self, now: float, lines: dict[Key, LineView]) -> tuple[WaitingView, ...]:
-        ahead: dict[Key | None, int] = {}
+        ahead: dict[Key | Lane | None, int] = {}
         views = []
         for ticket in self._queue.tickets():
-            position = ahead[ticket.planned] = ahead.get(ticket.planned, 0) + 1
+            line = lines.get(ticket.planned) if ticket.planned is not None else None
+            place = (line.node_id, line.lane) if line is not None and line.lane else ticket.planned
+            position = ahead[place] = ahead.get(place, 0) + 1
             views.append(self._waiting_view(ticket, position, now, lines))
         return tuple(views)
 

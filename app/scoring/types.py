@@ -38,7 +38,8 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
 class Load(msgspec.Struct, frozen=True, kw_only=True):
     """How busy one (node, model) is. ``waiting`` counts the tickets ahead that are planned onto it.
 
-    ``node_running`` and ``node_waiting`` count all models of the node, this one included.
+    ``node_running`` and ``node_waiting`` count all models of the node, this one included. ``lane_slots`` is what the
+    model shares with others of its node, of which ``lane_running`` are taken; None: it shares nothing.
     """
 
     running: int = 0
@@ -46,6 +47,8 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     slots: int = 1
     node_running: int = 0
     node_waiting: int = 0
+    lane_slots: int | None = None
+    lane_running: int = 0
 
     @property
     def depth(self) -> int:
@@ -57,7 +60,8 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def free(self) -> int:
-        return max(0, self.slots - self.running)
+        own = self.slots - self.running
+        return max(0, own if self.lane_slots is None else min(own, self.lane_slots - self.lane_running))
 
 
 class Outlook(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +105,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     ``loading_s`` is for how long the model has been being loaded here, ``loads_elsewhere_s`` for how long on another
     node (the load that began last); None: not at all.
     ``last_granted`` grows with each grant: the smaller, the longer ago this node was chosen.
+    ``lane``: models of one node that name the same one share slots; empty: it has its own.
     ``rest`` is set while the engine is left alone because it failed again and again, ``pause`` while it is spared
     because it said that it is full.
     ``holds`` is other than "whole" only where a node is sought to which the model shall be brought.
@@ -127,6 +132,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     loading_s: float | None = None
     loads_elsewhere_s: float | None = None
     resizes: bool = False
+    lane: str = ""
     rest: Rest | None = None
     holds: Holds = "whole"
     pause: Pause | None = None

@@ -1,26 +1,15 @@
 """The picture of lines and of who waits in them, without a socket."""
 
 from builders import model, node
-from fleet_builders import arrive, court
+from fleet_builders import seen
 
-from app.fleet.admission import Admission
-from app.fleet.ledger import Ledger
 from app.fleet.snapshot import FleetSnapshot
-from app.fleet.view import Viewer
 from node.wire import Heartbeat
 
 
 def picture(*heartbeats: Heartbeat, waiting: int, p75_s: float | None = None) -> FleetSnapshot:
     """What is seen when so many have come for m:1."""
-    bench, registry, latency = court(*heartbeats)
-    if p75_s is not None:
-        latency.observe("a", "m:1", p75_s)
-    for number in range(waiting):
-        arrive(bench.queue, "m:1", now=float(number), request_id=f"r{number}")
-    admission = Admission((), join="open", first_start=0.0, new_token=str)
-    ledger = Ledger(latency=latency, put=lambda _: None, clock=lambda: 0.0, wall=lambda: 0.0)
-    viewer = Viewer(registry=registry, court=bench, latency=latency, admission=admission, ledger=ledger, modalities=())
-    return viewer.take(100.0, 0.0)
+    return seen(*heartbeats, asked=("m:1",) * waiting, p75_s={} if p75_s is None else {"m:1": p75_s})
 
 
 def test_each_place_in_line_waits_for_as_many_rounds_as_stand_before_it() -> None:
