@@ -10,7 +10,8 @@ import msgspec
 from node.engines import addresses, embedded
 from node.engines.addresses import OLLAMA_PORT, Address
 from node.engines.base import Engine, EngineError, EngineSilent, Hosted
-from node.engines.finders import FINDERS, Finder, Found, Tools
+from node.engines.finders import FINDERS
+from node.engines.found import Finder, Found, Tools
 from node.engines.http import ask, is_herd
 from node.engines.ollama import OllamaEngine
 from node.engines.openai import OpenAIEngine, is_herds, is_ollamas, speaks_openai

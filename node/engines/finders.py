@@ -1,34 +1,9 @@
 """Which engines can be found on this machine by looking, without a server to ask: one line each. Knows no router.
 
-A finder blocks, for it looks at files (asking a program what it can do belongs to the engine's report). It is called in
-a thread every now and then while the node runs: what was installed meanwhile appears, what was removed disappears.
+A finder is called in a thread every now and then while the node runs: what was installed meanwhile appears, what was
+removed disappears.
 """
 
-from collections.abc import Callable
-from pathlib import Path
-
-import httpx
-import msgspec
-
-from node.engines.base import Engine
-
-
-class Tools(msgspec.Struct, frozen=True, kw_only=True):
-    """What the node lends to its own engines. ``slots`` is the owner's word, None: the engine's own."""
-
-    models_dir: Path
-    http: httpx.AsyncClient
-    slots: int | None = None
-
-
-class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """An engine that could be. While ``key`` stays the same it is the same engine; ``make`` is called once."""
-
-    name: str
-    key: tuple[str, ...]
-    make: Callable[[], Engine]
-
-
-Finder = Callable[[Tools], tuple[Found, ...]]
+from node.engines.found import Finder
 
 FINDERS: tuple[Finder, ...] = ()

@@ -12,7 +12,7 @@ from fakes.scripted import ScriptedServer, failing, replying, streaming
 from node.engines import discover
 from node.engines.base import Answer, Question
 from node.engines.discover import Engines
-from node.engines.finders import Found, Tools
+from node.engines.found import Found, Tools
 from node.engines.http import ask
 from node.wire import EngineReport
 
