@@ -6,16 +6,21 @@ A flag beats an environment variable (``FLEET_NODE_*``), that beats the ``[node]
 
 import importlib
 import re
+import sys
 from pathlib import Path
 from typing import Annotated, Any, get_origin
 
 from cyclopts import App, ArgumentCollection, CycloptsError, Parameter
 from cyclopts.config import Env, Toml
 
-from node.settings import NodeSettings
+from node.settings import NodeSettings, Unusable, completed
 from node.version import own_version
 
 ANY_CASE = ("--log-level", "--console-log-level")
+File = Annotated[Path | None, Parameter(env_var="FLEET_CONFIG", help="TOML file whose `[node]` table holds settings.")]
+Told = Annotated[NodeSettings, Parameter(name="*")]
+Same = Annotated[NodeSettings, Parameter(name="*", show=False)]
+"""The settings of the node that a command is about: read from the same places, and not listed again in its help."""
 
 
 def main() -> None:
@@ -29,24 +34,38 @@ def _separated(hint: Any, value: str, *, delimiter: str | None = None) -> list[s
 
 def _run(
     *,
-    config: Annotated[Path | None, Parameter(env_var="FLEET_CONFIG")] = None,
-    settings: Annotated[NodeSettings, Parameter(name="*")] = NodeSettings(),  # noqa: B008 - frozen
+    config: File = None,
+    settings: Told = NodeSettings(),  # noqa: B008 - frozen
     forget: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Run the agent of this machine: report it to the router.
 
     Parameters
     ----------
-    config
-        TOML file whose `[node]` table holds settings.
     forget
         Forget the fleet this node belongs to and the tokens it was given, and end.
     """
     life = importlib.import_module("node.start")  # it brings a half second of libraries which help does not need
     if forget:
-        life.forget(settings)
+        life.forget(_completed(settings))
     else:
-        life.start(settings)
+        life.start(_completed(settings))
+
+
+def _status(*, config: File = None, settings: Same = NodeSettings()) -> None:  # noqa: B008 - frozen
+    """Say whether this machine's node runs, and which fleet it belongs to; leaves with 3 when it does not run.
+
+    `--node-id`, `--data-dir` and `--config` name the node, as they do for `herd node`.
+    """
+    sys.exit(importlib.import_module("node.standing").show(_completed(settings)))
+
+
+def _completed(settings: NodeSettings) -> NodeSettings:
+    try:
+        return completed(settings)
+    except Unusable as error:
+        print(f"herd node: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
 
 
 def _from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
@@ -76,6 +95,7 @@ def build(name: str) -> App:
         default_parameter=Parameter(negative_iterable=(), env_var_split=_separated),
     )
     command.default(_run)
+    command.command(_status, name="status")
     return command
 
 

@@ -81,6 +81,10 @@ class NodeSettings:
     def state_file(self) -> Path:
         return self.data_dir / "nodes" / f"{self.node_id}.json"
 
+    @property
+    def lock_file(self) -> Path:
+        return self.state_file.with_suffix(".lock")
+
 
 def completed(settings: NodeSettings) -> NodeSettings:
     """The settings with name and paths filled in and the router's URL in full. Raises ``Unusable``."""

@@ -13,15 +13,14 @@ import httpx
 from node.agent import Agent
 from node.door import DoorShut
 from node.log import configure
-from node.settings import NodeSettings, Unusable, completed
+from node.settings import NodeSettings, Unusable
 from node.state import Claim, NameTaken, StateFile
 from node.version import own_version
 
 
 def start(settings: NodeSettings) -> None:
-    """Run the node until it is told to stop. Exits with a sentence when it cannot."""
+    """Run the node until it is told to stop; ``settings`` are completed. Exits with a sentence when it cannot."""
     os.umask(0o077)  # whatever is written from here on is its owner's alone
-    settings = _completed(settings)
     claim = _claim(settings)
     log = configure(
         file=settings.log_file, file_level=settings.log_level, console_level=settings.console_log_level
@@ -47,7 +46,6 @@ def start(settings: NodeSettings) -> None:
 
 def forget(settings: NodeSettings) -> None:
     """Forget fleet and tokens of this node. Exits with a sentence when a node of this name runs."""
-    settings = _completed(settings)
     claim = _claim(settings)
     try:
         known = StateFile(settings.state_file).forget()
@@ -89,19 +87,11 @@ async def _live(settings: NodeSettings) -> None:
         await agent.run()
 
 
-def _completed(settings: NodeSettings) -> NodeSettings:
-    try:
-        return completed(settings)
-    except Unusable as error:
-        print(f"herd node: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(2)
-
-
 def _claim(settings: NodeSettings) -> Claim:
     folder: Path = settings.data_dir
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Claim(settings.state_file.with_suffix(".lock"))
+        return Claim(settings.lock_file)
     except NameTaken:
         sys.exit(
             f"herd node: a node {settings.node_id} runs on this machine already. "

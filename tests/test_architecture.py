@@ -123,7 +123,7 @@ SWALLOWS = {
 }  # fmt: skip
 """The tops of loops, where any fault is logged and the next round goes on; and the log, which may not break anybody."""
 
-PRINTS = {"app.cli", "app.ask", "app.check", "app.demo", "app.serve", "node.start"}
+PRINTS = {"app.cli", "app.ask", "app.check", "app.demo", "app.serve", "node.cli", "node.standing", "node.start"}
 """Who speaks to a person at a terminal."""
 
 WORDLESS = {"base_classes", "common", "core", "helper", "helpers", "lib", "manager", "managers", "misc", "shared",
