@@ -58,6 +58,9 @@ def build() -> App:
     herd.command(
         "app.demo:demo", name="demo", help="Show the main job on this machine: one real answer, through a real router."
     )
+    herd.command(
+        "app.dev.command:dev", name="dev", help="Show Herd with simulated nodes and a week of history, to work on it."
+    )
     policy = App(name="policy", help="Work with policy files.")
     policy.command("app.check:check", name="check", help="Read a policy file and say what is wrong with it.")
     herd.command(policy)

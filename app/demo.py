@@ -8,35 +8,26 @@ import importlib.util
 import os
 import shlex
 import signal
-import socket
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import httpx
 import msgspec
 from cyclopts import Parameter
 
 from app import demo_model
+from app.processes import READY_S, Failed, answers, free_port, process, until
 from node.engines.addresses import OLLAMA_PORT, address_of
 from node.log import clean
 
 HOME = Path("~/.fleet-manager/demo")
 QUESTION = "Write two short sentences about a herd of sheep that shares its work."
 TOKENS_MOST = 80
-READY_S = 120.0
-"""Seconds that router, node and engine have to be ready; a model of 92 MB needs two."""
-STOP_S = 20.0
-
-
-class Failed(Exception):
-    """The demo cannot go on; the text is for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +53,7 @@ def demo(
     try:
         home.mkdir(parents=True, exist_ok=True)
         engine = _engine(home / "models", model, yes=yes)
-        _show(home, engine, _free_port(port), question, once=once)
+        _show(home, engine, free_port(port), question, once=once)
     except OSError as error:
         _fail(f"cannot use the folder {home}: {error.strerror or error}")
     except (Failed, demo_model.NoModel) as error:
@@ -76,15 +67,15 @@ def _show(home: Path, engine: Engine, port: int, question: str, *, once: bool) -
     _say(f"\nherd run   a router at {base}")
     with ExitStack() as stack:
         router = stack.enter_context(
-            _process(home, "run", "--host", "127.0.0.1", "--port", str(port), "--no-mdns", "--data-dir", str(home))
+            process(home, "run", "--host", "127.0.0.1", "--port", str(port), "--no-mdns", "--data-dir", str(home))
         )
         http = stack.enter_context(httpx.Client(base_url=base, trust_env=False, timeout=READY_S))
-        _until(lambda: _answers(http), router)
+        until(lambda: answers(http), router)
         _say("herd node  this machine, with " + engine.about)
         node = stack.enter_context(
-            _process(home, "node", "--router-url", base, "--node-id", "demo", "--no-mdns", "--data-dir", str(home))
+            process(home, "node", "--router-url", base, "--node-id", "demo", "--no-mdns", "--data-dir", str(home))
         )
-        _until(lambda: _holds(http, engine.model), router, node)
+        until(lambda: _holds(http, engine.model), router, node)
         _ask(http, engine.model, question)
         _say(
             f"\n  OpenAI base URL  {base}/v1\n  Ollama host      {base}\n  Dashboard        {base}/dashboard\n"
@@ -153,46 +144,6 @@ def _agreed() -> bool:
     return sys.stdin.isatty() and input("Download it? [Y/n] ").strip().lower() in ("", "y", "yes")
 
 
-@contextmanager
-def _process(home: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A command of Herd's as a process that ends with the block. What it says is kept in a file of the folder."""
-    with (home / f"demo-{words[0]}.out").open("wb") as said:
-        process = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-P", "-m", "app.cli", *words],
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def _until(ready: Any, *processes: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + READY_S
-    while not ready():
-        ended = next((process for process in processes if process.poll() is not None), None)
-        if ended is not None:
-            command = shlex.join(str(word) for word in list(ended.args)[4:])  # type: ignore[arg-type]
-            raise Failed(f"`herd {command}` ended by itself; what it said lies in the demo's folder")
-        if time.monotonic() > deadline:
-            raise Failed(f"not ready after {READY_S:.0f} s; what router and node said lies in the demo's folder")
-        time.sleep(0.1)
-
-
-def _answers(http: httpx.Client) -> bool:
-    try:
-        return http.get("/readyz").status_code == 200
-    except httpx.HTTPError:
-        return False
-
-
 def _holds(http: httpx.Client, model: str) -> bool:
     listed = http.get("/v1/models").json()["data"]
     return any(row["id"] == model for row in listed)
@@ -239,19 +190,6 @@ def _text(line: str) -> str:
         raise Failed(f"the answer broke: {clean(str(event['error']), 500)}")
     choices = event["choices"]
     return str(choices[0]["delta"].get("content") or "") if choices else ""
-
-
-def _free_port(wished: int) -> int:
-    for port in (*range(wished, wished + 50), 0) if wished else (0,):
-        with socket.socket() as probe:
-            if os.name != "nt":
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise Failed(f"no port from {wished} on is free")
 
 
 def _stop(_: int, __: FrameType | None) -> None:

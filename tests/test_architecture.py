@@ -12,7 +12,8 @@ from architecture_rules import ROOT, Source
 LAW = {
     # roof: the files that lie in app/ itself and are no ground
     "app": ("app", "node.wire", "node.log", "node.version", "node.machine.addresses"),
-    "app.demo": ("app.demo_model", "node.engines", "node.log"),
+    "app.demo": ("app.demo_model", "app.processes", "node.engines", "node.log"),
+    "app.dev": ("app.processes", "app.store", "node.agent", "node.log", "node.settings", "node.wire"),
     # doors: to clients, to nodes and operators, to people
     "app.modalities": (
         "app.fleet", "app.scoring", "app.catalog", "app.dialects", "app.asgi", "app.errors", "node.wire",
@@ -49,16 +50,16 @@ LAW = {
 ADDRESSES = {
     "litestar": (
         "app.main", "app.lifespan", "app.api.*", "app.modalities.base", "app.modalities.http",
-        "app.modalities.unserved", "app.modalities.*.controller", "app.web.assets", "app.web.doors",
+        "app.modalities.unserved", "app.modalities.*.controller", "app.web.assets", "app.web.doors", "app.dev.engine",
         "app.web.live", "app.web.pages", "app.web.view",
     ),
     "jinja2": ("app.web.live", "app.web.view"),
-    "uvicorn": ("app.serve", "app.reception", "node.door"),
+    "uvicorn": ("app.serve", "app.reception", "app.dev.nodes", "node.door"),
     "uvloop": ("app.serve", "node.start"),
     "httptools": ("app.fleet.upstream",),
     "httpx": (
-        "app.ask", "app.demo", "app.fleet.node_client", "node.agent", "node.door", "node.engines", "node.link",
-        "node.start",
+        "app.ask", "app.demo", "app.dev", "app.fleet.node_client", "app.processes", "node.agent", "node.door",
+        "node.engines", "node.link", "node.start",
     ),
     "zeroconf": ("app.fleet.advertise", "node.discovery"),
     "sqlalchemy": ("app.store",),
@@ -72,7 +73,7 @@ ADDRESSES = {
         "app.store.writer", "app.web.live", "node.agent", "node.discovery", "node.door", "node.log",
         "node.machine.observe", "node.pulse",
     ),
-    "cyclopts": ("app.cli", "app.ask", "app.demo", "node.cli"),
+    "cyclopts": ("app.cli", "app.ask", "app.demo", "app.dev.command", "node.cli"),
     "msgspec": ("app", "node"),
     "backports": ("app.modalities.encoding",),
     "compression": ("app.modalities.encoding",),
@@ -123,7 +124,17 @@ SWALLOWS = {
 }  # fmt: skip
 """The tops of loops, where any fault is logged and the next round goes on; and the log, which may not break anybody."""
 
-PRINTS = {"app.cli", "app.ask", "app.check", "app.demo", "app.serve", "node.cli", "node.standing", "node.start"}
+PRINTS = {
+    "app.cli",
+    "app.ask",
+    "app.check",
+    "app.demo",
+    "app.dev.command",
+    "app.serve",
+    "node.cli",
+    "node.standing",
+    "node.start",
+}
 """Who speaks to a person at a terminal."""
 
 WORDLESS = {"base_classes", "common", "core", "helper", "helpers", "lib", "manager", "managers", "misc", "shared",
