@@ -17,6 +17,7 @@ from shown_fleet import NOW, fleet, history
 from app.fleet.snapshot import FleetSnapshot
 from app.store.records import TraceRecord
 from app.web import pages
+from app.web.doors.overview import OverviewController
 from app.web.live import Live
 from app.web.view import environment
 
@@ -86,7 +87,7 @@ class Site:
             return {"ok": True}
 
         return Litestar(
-            [*pages.routers(self.live), login, whoami, approve],
+            [*pages.routers(self.live, [OverviewController]), login, whoami, approve],
             template_config=pages.template_config(),
             lifespan=[lifespan],
             openapi_config=None,

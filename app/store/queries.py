@@ -1,8 +1,10 @@
 """What is asked of the history: one function per question, answered with plain structs. Knows no page."""
 
+from collections.abc import Sequence
+
 import msgspec
 from advanced_alchemy.filters import LimitOffset
-from sqlalchemy import ColumnElement, case, func, select, union_all
+from sqlalchemy import ColumnElement, case, func, or_, select, union_all
 
 from app.store.records import AttemptRecord, LatencySample, TokenUse, TraceRecord
 from app.store.services import TraceService, trace_record
@@ -32,14 +34,33 @@ async def recent_traces(
     node_id: str | None = None,
     tag: str | None = None,
     status: str | None = None,
+    statuses: Sequence[str] = (),
+    modality: str | None = None,
+    text: str = "",
+    start: float | None = None,
+    end: float | None = None,
 ) -> list[TraceRecord]:
-    """The newest traces first, at most ``limit`` (1 to 1000), of which every given word is true."""
+    """The newest traces first, at most ``limit`` (1 to 1000), of which every given word is true.
+
+    ``text`` stands somewhere in the request's id, models, error or client; ``start`` is included, ``end`` is not.
+    """
     wanted: list[ColumnElement[bool]] = []
+    if start is not None:
+        wanted.append(Trace.timestamp >= start)
+    if end is not None:
+        wanted.append(Trace.timestamp < end)
+    if statuses:
+        wanted.append(Trace.status.in_(statuses))
+    if text:
+        places = (Trace.request_id, Trace.model, Trace.original_model, Trace.error_message, Trace.user_agent,
+                  Trace.client_ip)  # fmt: skip
+        wanted.append(or_(*(place.icontains(text, autoescape=True) for place in places)))
     for column, word in (
         (Trace.request_id, request_id),
         (Trace.model, model),
         (Trace.node_id, node_id),
         (Trace.status, status),
+        (Trace.modality, modality),
     ):
         if word is not None:
             wanted.append(column == word)

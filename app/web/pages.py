@@ -5,17 +5,22 @@ It makes the ``Live`` with ``live(take_snapshot, take_traces)``, starts ``Live.r
 ``Live.stop()`` before the server waits for its connections to end.
 """
 
-from litestar import Router
+from collections.abc import Sequence
+
+from litestar import Controller, Router
 from litestar.di import Provide
 from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.template import TemplateConfig
 
 from app.web import assets, view
+from app.web.doors.insights import APPS, MODELS, TRENDS, AppsPage, ModelsPage, TrendsPage
 from app.web.doors.overview import OVERVIEW, OverviewController
+from app.web.doors.requests import REQUESTS, RequestsPage
+from app.web.doors.usage import UsageApi
 from app.web.live import Live, TakeSnapshot, TakeTraces
 from app.web.view import NavItem
 
-PAGES = (OVERVIEW,)
+PAGES = (OVERVIEW, REQUESTS, TRENDS, MODELS, APPS)
 
 
 def live(take_snapshot: TakeSnapshot, take_traces: TakeTraces) -> Live:
@@ -23,7 +28,10 @@ def live(take_snapshot: TakeSnapshot, take_traces: TakeTraces) -> Live:
     return Live(take_snapshot, take_traces, view.environment())
 
 
-def routers(live: Live) -> list[Router]:
+HANDLERS = (OverviewController, RequestsPage, TrendsPage, ModelsPage, AppsPage, UsageApi)
+
+
+def routers(live: Live, handlers: Sequence[type[Controller]] = HANDLERS) -> list[Router]:
     """Everything below ``/dashboard`` that is a page or belongs to one, ``/static`` and ``/favicon.ico``."""
 
     def the_live() -> Live:
@@ -34,7 +42,7 @@ def routers(live: Live) -> list[Router]:
 
     pages = Router(
         "/",
-        route_handlers=[OverviewController],
+        route_handlers=list(handlers),
         dependencies={"live": Provide(the_live, sync_to_thread=False), "nav": Provide(the_nav, sync_to_thread=False)},
     )
     return [pages, assets.router()]

@@ -13,6 +13,14 @@ OUTCOMES = {
     "client_disconnected": ("quiet", "Client left"),
     "expired": ("warn", "Expired waiting"),
 }
+GROUPS = {"failed": ("failed", "incomplete", "expired")}
+"""What is looked for together: all that the fleet owes its client."""
+CHOICES = (
+    ("", "Any outcome"),
+    ("completed", "Completed"),
+    ("failed", "Failed, incomplete or expired"),
+    ("client_disconnected", "Client left"),
+)
 SCORERS = {
     "thermal": ("Thermal", "is the model in memory already"),
     "memory_fit": ("Memory fit", "room to spare beside the model"),
@@ -80,6 +88,7 @@ class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
     """``tone`` colours the outcome: ok, warn, bad, quiet. ``asked`` is set if another model than the served one was."""
 
     key: str
+    id: str
     at: float
     model: str
     asked: str
@@ -96,11 +105,31 @@ class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
     why: Why
 
 
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which requests a list holds: the words of its address. Empty: any."""
+
+    model: str = ""
+    node_id: str = ""
+    tag: str = ""
+    status: str = ""
+    modality: str = ""
+    text: str = ""
+
+    @property
+    def words(self) -> dict[str, str]:
+        return {name: value for name in self.__struct_fields__ if (value := getattr(self, name))}
+
+    @property
+    def statuses(self) -> tuple[str, ...]:
+        return GROUPS.get(self.status, (self.status,) if self.status else ())
+
+
 def request_row(trace: TraceRecord) -> RequestRow:
     tone, word = outcome(trace.status)
     first = trace.time_to_first_token_ms
     return RequestRow(
         key=f"request-{dom_key(trace.request_id)}",
+        id=trace.request_id,
         at=trace.timestamp,
         model=trace.model or trace.original_model,
         asked=trace.original_model if trace.original_model != trace.model and trace.model else "",

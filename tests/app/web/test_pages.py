@@ -3,23 +3,46 @@
 import hashlib
 import json
 import re
+import time
 import tomllib
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from email.message import Message
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from shown_fleet import MARKUP, marked_up
+from traces import trace
+from web_house import House, web_house
 from web_site import Site
 
 from app.modalities.plugin import discover
+from app.store.records import TraceRecord
 from app.web.pages import PAGES
 
 WEB = Path(__file__).parents[3] / "app" / "web"
 STATIC = WEB / "static"
 VENDOR = tomllib.loads((STATIC / "vendor" / "vendor.toml").read_text())["asset"]
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[House]:
+    """A router whose history holds markup wherever a word can stand."""
+    with web_house(marked_up_traces()) as house:
+        yield house
+
+
+def marked_up_traces() -> list[TraceRecord]:
+    now = time.time()
+    strange = {"model": MARKUP, "original_model": MARKUP, "node_id": MARKUP, "tags": [MARKUP], "error_message": MARKUP}
+    words = {"engine": MARKUP, "endpoint": MARKUP, "policy": MARKUP, "user_agent": MARKUP, "notes": [MARKUP]}
+    return [
+        trace(number, timestamp=now - 60 * number, status="failed" if number % 3 == 0 else "completed", modality=MARKUP,
+              latency_ms=100.0, completion_tokens=10, decode_ms=50.0, **strange, **words)
+        for number in range(1, 30)
+    ]  # fmt: skip
 
 
 def fetch(url: str, headers: dict[str, str] | None = None) -> tuple[int, Message, bytes]:
@@ -47,8 +70,8 @@ class Reader(HTMLParser):
 
 
 @pytest.mark.parametrize("path", [page.path for page in PAGES])
-def test_every_page_bans_foreign_code_and_framing(site: Site, path: str) -> None:
-    status, headers, _ = fetch(site.url + path)
+def test_every_page_bans_foreign_code_and_framing(house: House, path: str) -> None:
+    status, headers, _ = fetch(house.url + path)
     policy = dict(rule.strip().split(" ", 1) for rule in headers["content-security-policy"].split(";"))
     assert status == 200
     assert policy["default-src"] == policy["script-src"] == policy["style-src"] == policy["form-action"] == "'self'"
@@ -58,11 +81,19 @@ def test_every_page_bans_foreign_code_and_framing(site: Site, path: str) -> None
     assert headers["cache-control"] == "no-store"
 
 
-@pytest.mark.parametrize("path", [page.path for page in PAGES])
-def test_markup_in_every_name_tag_and_error_stays_text(site: Site, path: str) -> None:
+def test_markup_in_every_name_tag_and_error_stays_text(site: Site) -> None:
     site.snapshot, site.traces = marked_up()
-    page = Reader(fetch(site.url + path)[2].decode())
+    page = Reader(fetch(site.url + "/dashboard")[2].decode())
     assert " ".join(page.words).count(MARKUP) > 30
+    only_text(page)
+
+
+@pytest.mark.parametrize("path", [page.path for page in PAGES[1:]])
+def test_markup_in_the_history_stays_text_on_every_page(house: House, path: str) -> None:
+    only_text(Reader(fetch(house.url + path)[2].decode()))
+
+
+def only_text(page: Reader) -> None:
     assert [attrs["src"] for tag, attrs in page.elements if tag == "img"] == [
         attrs for attrs in [favicon(page)] if attrs
     ]
@@ -74,13 +105,15 @@ def favicon(page: Reader) -> str | None:
     return next(attrs["href"] for tag, attrs in page.elements if tag == "link" and attrs.get("rel") == "icon")
 
 
-def test_no_page_has_an_inline_script_or_style(site: Site) -> None:
-    page = Reader(fetch(site.url + "/dashboard")[2].decode())
+@pytest.mark.parametrize("path", [page.path for page in PAGES])
+def test_no_page_has_an_inline_script_or_style(house: House, path: str) -> None:
+    page = Reader(fetch(house.url + path)[2].decode())
     assert not [tag for tag, attrs in page.elements if tag == "style" or (tag == "script" and not attrs.get("src"))]
 
 
-def test_everything_a_page_names_is_served_here_and_may_be_kept_for_ever(site: Site) -> None:
-    page = Reader(fetch(site.url + "/dashboard")[2].decode())
+@pytest.mark.parametrize("path", [page.path for page in PAGES])
+def test_everything_a_page_names_is_served_here_and_may_be_kept_for_ever(house: House, path: str) -> None:
+    page = Reader(fetch(house.url + path)[2].decode())
     named = {
         attrs.get("src") or attrs.get("href") for tag, attrs in page.elements if tag in {"link", "script", "img", "use"}
     }
@@ -88,7 +121,7 @@ def test_everything_a_page_names_is_served_here_and_may_be_kept_for_ever(site: S
     assert len(paths) >= 6
     for path in paths:
         assert path.startswith("/static/")
-        status, headers, _ = fetch(site.url + path)
+        status, headers, _ = fetch(house.url + path)
         assert (status, headers["cache-control"]) == (200, "public, max-age=31536000, immutable")
 
 
@@ -129,10 +162,13 @@ def test_the_favicon_is_found_where_browsers_look_for_it(site: Site) -> None:
     assert body.startswith(b"<svg")
 
 
-def test_the_navigation_has_no_link_that_leads_nowhere(site: Site) -> None:
-    page = Reader(fetch(site.url + "/dashboard")[2].decode())
-    links = [attrs["href"] or "" for tag, attrs in page.elements if tag == "a"]
-    assert [fetch(site.url + link)[0] for link in links if link.startswith("/")] == [200, 200]
+@pytest.mark.parametrize("path", [page.path for page in PAGES])
+def test_no_page_has_a_link_that_leads_nowhere(house: House, path: str) -> None:
+    page = Reader(fetch(house.url + path)[2].decode())
+    links = {(attrs["href"] or "").partition("#")[0] for tag, attrs in page.elements if tag == "a"}
+    links = {link if link.startswith("/") else path + link for link in links if link}
+    assert {item.path for item in PAGES} <= links
+    assert {link: status for link in links if (status := fetch(house.url + link)[0]) != 200} == {}
 
 
 def test_the_json_twin_is_the_struct_of_the_page(site: Site) -> None:
@@ -143,8 +179,9 @@ def test_the_json_twin_is_the_struct_of_the_page(site: Site) -> None:
     assert len(twin["requests"]) == 30
 
 
-def test_element_ids_are_unique(site: Site) -> None:
-    page = Reader(fetch(site.url + "/dashboard")[2].decode())
+@pytest.mark.parametrize("path", [page.path for page in PAGES])
+def test_element_ids_are_unique(house: House, path: str) -> None:
+    page = Reader(fetch(house.url + path)[2].decode())
     ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
     assert len(ids) == len(set(ids))
 

@@ -1,0 +1,119 @@
+"""The doors of Trends, Model Insights and Apps: pages over the sums of usage. Knows no table."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from litestar import Controller, get
+from litestar.di import NamedDependency
+from litestar.params import FromQuery
+from litestar.response import Template
+
+from app.store.store import Store
+from app.store.usage import Use, used
+from app.web import insights
+from app.web.insights import Figure
+from app.web.ranges import CHOICES, Range, chosen
+from app.web.view import NavItem, count, page
+
+TRENDS = NavItem(name="trends", title="Trends", path="/dashboard/trends")
+MODELS = NavItem(name="models", title="Model Insights", path="/dashboard/models")
+APPS = NavItem(name="apps", title="Apps", path="/dashboard/apps")
+
+
+class TrendsPage(Controller):
+    path = "/dashboard/trends"
+    include_in_schema = False
+
+    @get("/")
+    async def show(
+        self,
+        store: NamedDependency[Store],
+        nav: NamedDependency[tuple[NavItem, ...]],
+        range: FromQuery[str] = "",  # noqa: A002 - the word in the address
+        start_ts: FromQuery[float] = 0.0,
+        end_ts: FromQuery[float] = 0.0,
+        modality: FromQuery[str] = "",
+    ) -> Template:
+        span = chosen(time.time(), choice=range, start_ts=start_ts, end_ts=end_ts, default="72h")
+        only: dict[str, Any] = {"modality": modality} if modality else {}
+        kinds = await used(store, "modality", start=span.start, end=span.end)
+        uses = await used(store, "bucket", start=span.start, end=span.end, bucket_s=span.bucket_s, **only)
+        return page(
+            TRENDS, nav, range=span, choices=CHOICES, modality=modality,
+            kinds=[use.modality for use in kinds if use.modality],
+            figures=insights.figures(await _total(store, span, **only), span, **only),
+            charts=insights.charts(uses, span),
+        )  # fmt: skip
+
+
+class ModelsPage(Controller):
+    path = "/dashboard/models"
+    include_in_schema = False
+
+    @get("/")
+    async def show(
+        self,
+        store: NamedDependency[Store],
+        nav: NamedDependency[tuple[NavItem, ...]],
+        range: FromQuery[str] = "",  # noqa: A002
+        start_ts: FromQuery[float] = 0.0,
+        end_ts: FromQuery[float] = 0.0,
+        model: FromQuery[str] = "",
+    ) -> Template:
+        span = chosen(time.time(), choice=range, start_ts=start_ts, end_ts=end_ts, default="7d")
+        uses = await used(store, "model", "modality", start=span.start, end=span.end)
+        rows = insights.rows(uses, span, by="model", selected=model)
+        chosen_model = model or (rows[0].name if rows else "")
+        mine = await used(
+            store, "bucket", start=span.start, end=span.end, bucket_s=span.bucket_s, model=chosen_model
+        )  # fmt: skip
+        nodes = await used(store, "node_id", start=span.start, end=span.end, model=chosen_model)
+        first = [Figure(label="Models", text=count(len({use.model for use in uses})))]
+        return page(
+            MODELS, nav, range=span, choices=CHOICES, rows=rows, model=chosen_model,
+            figures=insights.figures(await _total(store, span), span, first=first),
+            slowest=insights.latency_bars(rows), largest=insights.token_bars(rows),
+            charts=insights.charts(mine, span), nodes=insights.rows(nodes, span, by="node_id"),
+        )  # fmt: skip
+
+
+class AppsPage(Controller):
+    path = "/dashboard"
+    include_in_schema = False
+
+    @get(["/apps", "/tags"])
+    async def show(
+        self,
+        store: NamedDependency[Store],
+        nav: NamedDependency[tuple[NavItem, ...]],
+        range: FromQuery[str] = "",  # noqa: A002
+        start_ts: FromQuery[float] = 0.0,
+        end_ts: FromQuery[float] = 0.0,
+        tag: FromQuery[str] = "",
+    ) -> Template:
+        span = chosen(time.time(), choice=range, start_ts=start_ts, end_ts=end_ts, default="7d")
+        rows = insights.rows(await used(store, "tag", start=span.start, end=span.end), span, by="tag", selected=tag)
+        one = tag or (rows[0].name if rows else "")
+        daily = await used(store, "bucket", "tag", start=span.start, end=span.end, bucket_s=span.bucket_s)
+        mine = [use for use in daily if use.tag == one]
+        return page(
+            APPS, nav, range=span, choices=CHOICES, rows=rows, tag=one,
+            figures=_app_figures(rows), busiest=insights.request_bars(rows),
+            activity=insights.activity(daily, span, [row.name for row in rows]), charts=insights.charts(mine, span),
+        )  # fmt: skip
+
+
+async def _total(store: Store, span: Range, **only: str) -> Use | None:
+    words: dict[str, Any] = dict(only)
+    found = await used(store, start=span.start, end=span.end, **words)
+    return found[0] if found else None
+
+
+def _app_figures(rows: Sequence[insights.Row]) -> tuple[Figure, ...]:
+    tagged = sum(row.use.requests for row in rows)
+    return (
+        Figure(label="Tagged requests", text=count(tagged), small="one counts for each of its tags"),
+        Figure(label="Tags", text=count(len(rows))),
+        Figure(label="Busiest", text=rows[0].name if rows else "–", href=rows[0].href if rows else ""),
+    )

@@ -1,0 +1,66 @@
+"""The doors of requests: a list with filters, and one request by itself. Knows no table and no template's words."""
+
+import time
+from urllib.parse import urlencode
+
+from litestar import Controller, get
+from litestar.di import NamedDependency
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath, FromQuery
+from litestar.response import Template
+
+from app.store import queries
+from app.store.store import Store
+from app.web.ranges import CHOICES, chosen
+from app.web.requests import CHOICES as OUTCOMES
+from app.web.requests import Wanted, request_row
+from app.web.view import NavItem, page
+
+REQUESTS = NavItem(name="requests", title="Requests", path="/dashboard/requests")
+REQUEST = NavItem(name="request", title="Request", path="/dashboard/requests")
+ROWS = 50
+
+
+class RequestsPage(Controller):
+    path = "/dashboard/requests"
+    include_in_schema = False
+
+    @get("/")
+    async def show(
+        self,
+        store: NamedDependency[Store],
+        nav: NamedDependency[tuple[NavItem, ...]],
+        range: FromQuery[str] = "",  # noqa: A002 - the word in the address
+        start_ts: FromQuery[float] = 0.0,
+        end_ts: FromQuery[float] = 0.0,
+        before: FromQuery[float] = 0.0,
+        model: FromQuery[str] = "",
+        node_id: FromQuery[str] = "",
+        tag: FromQuery[str] = "",
+        status: FromQuery[str] = "",
+        modality: FromQuery[str] = "",
+        text: FromQuery[str] = "",
+    ) -> Template:
+        span = chosen(time.time(), choice=range, start_ts=start_ts, end_ts=end_ts, default="7d")
+        wanted = Wanted(model=model, node_id=node_id, tag=tag, status=status, modality=modality, text=text.strip())
+        end = min(before, span.end) if before > 0 else span.end
+        traces = await queries.recent_traces(
+            store, limit=ROWS + 1, model=model or None, node_id=node_id or None, tag=tag or None,
+            modality=modality or None, statuses=wanted.statuses, text=wanted.text, start=span.start, end=end,
+        )  # fmt: skip
+        shown = traces[:ROWS]
+        query = f"{span.query}&{urlencode(wanted.words)}".rstrip("&")
+        older = f"?{query}&before={shown[-1].timestamp!r}" if len(traces) > ROWS else ""
+        return page(
+            REQUESTS, nav, range=span, choices=CHOICES, wanted=wanted, outcomes=OUTCOMES, older=older, first=not before,
+            query=query, rows=[request_row(trace) for trace in shown],
+        )  # fmt: skip
+
+    @get("/{request_id:str}")
+    async def one(
+        self, store: NamedDependency[Store], nav: NamedDependency[tuple[NavItem, ...]], request_id: FromPath[str]
+    ) -> Template:
+        found = await queries.recent_traces(store, limit=1, request_id=request_id)
+        if not found:
+            raise NotFoundException(f"no request {request_id} is kept")
+        return page(REQUEST, nav, it=request_row(found[0]), part="request")
