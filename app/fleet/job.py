@@ -3,7 +3,7 @@
 The life of a job: ``Job`` -> ``Ticket`` (waiting) -> ``Lease`` (a slot, closed once) -> ``Reply`` -> ``Outcome``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Literal, Protocol
 
 import msgspec
@@ -81,17 +81,27 @@ class Meter(Protocol):
     def finish(self) -> bytes: ...
 
 
+class Upload(Protocol):
+    """A request's body that is too large to be held in memory. Each attempt needs it anew, so it can be read again."""
+
+    @property
+    def length(self) -> int: ...
+    def pieces(self) -> AsyncGenerator[bytes, None]: ...
+
+
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """What goes to the engine. ``stream``: whether the *engine* is asked to stream. ``notes`` say what was changed.
 
-    ``method`` is "GET" for a question without a body. ``headers`` are for the client's answer; ``budget`` is the limit
-    on the output as the engine gets it. ``keeps``: the model shall stay in memory, and the call cannot say so.
+    ``upload`` takes the place of a ``body`` that is too large. ``method`` is "GET" for a question without a body.
+    ``headers`` are for the client's answer; ``budget`` is the limit on the output as the engine gets it.
+    ``keeps``: the model shall stay in memory, and the call cannot say so.
     ``error_event`` takes the place of the job's where the end of a broken stream depends on what it said so far.
     ``unloads``: it will leave memory with this call.
     """
 
     path: str
-    body: bytes
+    body: bytes = b""
+    upload: Upload | None = None
     meter: Meter
     stream: bool
     method: str = "POST"

@@ -75,6 +75,7 @@ class NodeClient:
             method=call.method,
             headers=route.headers,
             body=call.body,
+            upload=call.upload,
             content_type=call.content_type,
         )
 

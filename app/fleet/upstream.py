@@ -8,12 +8,14 @@ node's door). ``docs/decisions`` holds the measurement that chose it.
 import asyncio
 from collections import deque
 from collections.abc import Iterable
+from contextlib import aclosing
 from functools import lru_cache
 from urllib.parse import urlsplit
 
 import httptools
 
 from app.errors import EngineFailed, HerdError, NodeUnreachable, StreamBroken
+from app.fleet.job import Upload
 
 Address = tuple[str, int]
 
@@ -28,13 +30,14 @@ IDLE_MOST = 256
 class _Connection(asyncio.Protocol):
     """One TCP connection; belongs to one exchange at a time, or waits with the others of its engine in a ``line``."""
 
-    __slots__ = ("exchange", "line", "loop", "lost", "transport")
+    __slots__ = ("exchange", "full", "line", "loop", "lost", "transport")
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.exchange: UpstreamExchange | None = None
         self.line: list[_Connection] | None = None
         self.lost = False
+        self.full = False
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -45,6 +48,14 @@ class _Connection(asyncio.Protocol):
             self.close()  # nobody asked: the connection cannot be trusted any more
         else:
             self.exchange.hear(data, self.loop.time())
+
+    def pause_writing(self) -> None:
+        self.full = True
+
+    def resume_writing(self) -> None:
+        self.full = False
+        if self.exchange is not None:
+            self.exchange.emptied()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
@@ -63,15 +74,18 @@ class UpstreamExchange:
     """One request and its answer. ``head``, then ``piece`` until it is empty (or ``whole``), then ``close``, always.
 
     ``abort`` may be called at any time from elsewhere: who waits here gets its error, and the socket is closed.
+    ``progressed_at`` is when the engine last said something, or took a piece of an upload.
     """
 
-    def __init__(self, pool: "Upstream", address: Address, request: bytes) -> None:
+    def __init__(self, pool: "Upstream", address: Address, request: bytes, upload: Upload | None) -> None:
         self.status = 0
         self.content_type = ""
         self.progressed_at = 0.0
         self._pool = pool
         self._address = address
         self._request = request
+        self._upload = upload
+        self._sent = upload is None
         self._parser = httptools.HttpResponseParser(self)
         self._connection: _Connection | None = None
         self._pieces: deque[bytes] = deque()
@@ -104,13 +118,27 @@ class UpstreamExchange:
             self._connection = connection
             connection.exchange = self
             connection.transport.write(self._request)
+            if self._upload is not None:
+                await self._send(self._upload, connection)
             while not self._headed and self._error is None:
                 await self._wait()
             if self._error is None:
                 return
-            if fresh or self.progressed_at or not isinstance(self._error, StreamBroken) or not connection.lost:
+            if fresh or self._head_bytes or not isinstance(self._error, StreamBroken) or not connection.lost:
                 raise self._error
             self._error = connection = None
+
+    async def _send(self, upload: Upload, connection: _Connection) -> None:
+        """The body, as fast as the engine takes it. What it refuses before it has read all is not sent to its end."""
+        async with aclosing(upload.pieces()) as pieces:
+            async for piece in pieces:
+                if self._error is not None or connection.lost or self.status >= 400:
+                    return
+                connection.transport.write(piece)
+                while connection.full and self._error is None and self.status < 400:
+                    await self._wait()
+                self.progressed_at = connection.loop.time()
+        self._sent = True
 
     async def piece(self) -> bytes:
         """All that has arrived since the last call, or the next bytes; empty at the end of the answer."""
@@ -153,7 +181,7 @@ class UpstreamExchange:
         if connection is None or connection.lost:
             return
         connection.exchange = None
-        if self._complete and self._keep and self._error is None:
+        if self._complete and self._keep and self._sent and self._error is None:
             if self._paused:
                 connection.transport.resume_reading()
             self._pool.keep(self._address, connection)
@@ -179,6 +207,10 @@ class UpstreamExchange:
         if self._buffered > BUFFERED_MOST and not self._paused and self._connection is not None:
             self._paused = True
             self._connection.transport.pause_reading()
+        self._wake()
+
+    def emptied(self) -> None:
+        """The connection takes more of an upload."""
         self._wake()
 
     def lost(self, *, clean: bool) -> None:
@@ -257,19 +289,20 @@ class Upstream:
         method: str = "POST",
         headers: Iterable[tuple[str, str]] = (),
         body: bytes = b"",
+        upload: Upload | None = None,
         content_type: str = "application/json",
     ) -> UpstreamExchange:
-        """Prepare a request to a plain http URL; nothing is sent before ``head``."""
+        """Prepare a request to a plain http URL; nothing is sent before ``head``. An ``upload`` stands for the body."""
         address, netloc, path = _parts(url)
         head = (
             f"{method} {path} HTTP/1.1\r\nhost: {netloc}\r\ncontent-type: {content_type}\r\n"
-            f"content-length: {len(body)}\r\n"
+            f"content-length: {len(body) if upload is None else upload.length}\r\n"
         )
         for name, value in headers:
             if "\r" in value or "\n" in value:
                 raise ValueError(f"a line break in the header {name}")
             head += f"{name}: {value}\r\n"
-        return UpstreamExchange(self, address, b"".join((head.encode("latin-1"), b"\r\n", body)))
+        return UpstreamExchange(self, address, b"".join((head.encode("latin-1"), b"\r\n", body)), upload)
 
     def kept(self, address: Address) -> _Connection | None:
         """A connection of an earlier exchange, the last used first."""
