@@ -180,7 +180,8 @@ async def create_router(
         "admin_key": key, "take_snapshot": take_snapshot, "pulls": pulls,
         "holders": Holders(registry, nodes),
         "entrance": Entrance(
-            dispatcher, body_max=settings.server.body_max_bytes, sections=lambda: book.settings.modalities
+            dispatcher, body_max=settings.server.body_max_bytes, sections=lambda: book.settings.modalities,
+            folder=settings.data_dir,
         ),
         "upkeep": Upkeep(
             registry=registry, nodes=nodes, placement=placement, arrivals=arrivals, pulls=pulls, clock=time.monotonic

@@ -51,7 +51,7 @@ ADDRESSES = {
     "litestar": (
         "app.main", "app.lifespan", "app.api.*", "app.modalities.base", "app.modalities.http",
         "app.modalities.unserved", "app.modalities.*.controller", "app.web.assets", "app.web.doors", "app.dev.engine",
-        "app.web.live", "app.web.pages", "app.web.view",
+        "app.web.live", "app.web.pages", "app.web.view", "app.modalities.incoming",
     ),
     "jinja2": ("app.web.live", "app.web.view"),
     "uvicorn": ("app.serve", "app.reception", "app.dev.nodes", "node.door"),
@@ -75,6 +75,7 @@ ADDRESSES = {
     ),
     "cyclopts": ("app.cli", "app.ask", "app.demo", "app.dev.command", "node.cli"),
     "msgspec": ("app", "node"),
+    "multipart": ("app.modalities.form",),
     "backports": ("app.modalities.encoding",),
     "compression": ("app.modalities.encoding",),
     "xllamacpp": ("node.engines.llama_child",),

@@ -6,6 +6,8 @@ does: while the job waits for a slot, while the model loads, before the first by
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from pathlib import Path
 from random import Random
 from typing import Any
 from urllib.parse import quote
@@ -20,13 +22,11 @@ from app.fleet.dispatcher import Dispatcher
 from app.fleet.job import Job, SignOfLife
 from app.fleet.reply import Reply
 from app.modalities.encoding import encoding_of, plain
+from app.modalities.incoming import DISCARDED_MOST, Incoming
 
 MakeJob = Callable[[bytes], Job]
+TakeJob = Callable[[Incoming], AbstractAsyncContextManager[Job]]
 ErrorBody = Callable[[HerdError], bytes]
-
-
-DISCARDED_MOST = 256 * 1024 * 1024
-"""Bytes over the limit that are still read, and dropped, before the connection is closed on the client."""
 
 
 class Corridor(ASGIResponse):
@@ -94,13 +94,48 @@ class Corridor(ASGIResponse):
             reply.client_left()
 
 
+class StreamCorridor(Corridor):
+    """The same for a request that is too large to be held: ``take_job`` reads its body as it comes.
+
+    The job is the value of a context, at whose end what was kept of the body may go: the answer is over then.
+    """
+
+    __slots__ = ("_take_job",)
+
+    def __init__(self, dispatcher: Dispatcher, take_job: TakeJob, error_body: ErrorBody) -> None:
+        self._dispatcher = dispatcher
+        self._take_job = take_job
+        self._error_body = error_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = Incoming(scope, receive)
+        async with AsyncExitStack() as kept:
+            try:
+                try:
+                    body.judge()
+                    job = await kept.enter_async_context(self._take_job(body))
+                except HerdError:
+                    await body.discard()
+                    raise
+            except ClientLeft:
+                return
+            except HerdError as error:
+                await send_error(send, error, self._error_body(error), close=not body.over)
+                return
+            await while_listening(receive, self._relay(job, send))
+
+
 class Entrance:
     """What every inference door needs, as one dependency: a handler with one is resolved without a task group.
 
-    ``sections`` gives the settings of each modality as they are in force now.
+    ``sections`` gives the settings of each modality as they are in force now; what is too large to be held may lie in
+    ``folder``.
     """
 
-    def __init__(self, dispatcher: Dispatcher, *, body_max: int, sections: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, *, body_max: int, sections: Callable[[], Mapping[str, Any]], folder: Path
+    ) -> None:
+        self.folder = folder
         self._dispatcher = dispatcher
         self._body_max = body_max
         self._sections = sections
@@ -114,6 +149,9 @@ class Entrance:
 
     def corridor(self, make_job: MakeJob, error_body: ErrorBody) -> Corridor:
         return Corridor(self._dispatcher, make_job, error_body, body_max=self._body_max)
+
+    def stream_corridor(self, take_job: TakeJob, error_body: ErrorBody) -> StreamCorridor:
+        return StreamCorridor(self._dispatcher, take_job, error_body)
 
     async def body(self, scope: Scope, receive: Receive) -> bytes:
         """The body of a request that needs no corridor. Raises ``HerdError``."""
@@ -210,13 +248,14 @@ def header_value(text: str) -> bytes:
     return quote(text, safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~").encode("ascii")
 
 
-async def send_error(send: Send, error: HerdError, body: bytes) -> None:
+async def send_error(send: Send, error: HerdError, body: bytes, *, close: bool = False) -> None:
+    """``close``: the request was not read to its end, so no other may follow it."""
     lines = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if error.retry_after_s is not None:
         lines.append((b"retry-after", str(max(1, int(error.retry_after_s))).encode()))
     elif isinstance(error, HoldTimeout):
         lines.append((b"retry-after", b"5"))
-    if isinstance(error, RequestError) and error.status == 413:
+    if close or (isinstance(error, RequestError) and error.status == 413):
         lines.append((b"connection", b"close"))
     await send(_start(error.status, lines))
     await send({"type": "http.response.body", "body": body, "more_body": False})
