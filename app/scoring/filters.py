@@ -57,6 +57,16 @@ class Capable(Filter, frozen=True, kw_only=True, tag="capable"):
         return f"does not support {', '.join(lacking)}" if lacking else None
 
 
+class OfModality(Filter, frozen=True, kw_only=True, tag="of_modality"):
+    """The model does this kind of work, as its node says: asked of another one, the answer would be of no use."""
+
+    lasting: ClassVar[str] = "wrong_modality"
+
+    def refuse(self, demand: Demand, candidate: Candidate) -> str | None:
+        kind = candidate.model.modality
+        return None if kind == demand.modality else f"is a model for {kind}, not for {demand.modality}"
+
+
 class Serves(Filter, frozen=True, kw_only=True, tag="serves"):
     """The engine is healthy and knows the operation."""
 
@@ -222,6 +232,7 @@ def _gb(room: int, size: int) -> tuple[str, str]:
 
 AnyFilter = (
     Capable
+    | OfModality
     | Online
     | Serves
     | OwnerAway
@@ -234,5 +245,6 @@ AnyFilter = (
     | OneLoad
 )
 FILTERS: tuple[type[Filter], ...] = (
-    Capable, Online, Serves, OwnerAway, PressureBelow, MemoryFits, Failing, ContextFits, DiskFits, Full, OneLoad,
+    Capable, OfModality, Online, Serves, OwnerAway, PressureBelow, MemoryFits, Failing, ContextFits, DiskFits, Full,
+    OneLoad,
 )  # fmt: skip

@@ -10,6 +10,7 @@ from app.scoring.filters import (
     Filter,
     Full,
     MemoryFits,
+    OfModality,
     OneLoad,
     Online,
     OwnerAway,
@@ -17,7 +18,7 @@ from app.scoring.filters import (
     Serves,
 )
 from app.scoring.types import Candidate, Pause
-from node.wire import Capacity
+from node.wire import Capacity, ModelReport
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,7 @@ from node.wire import Capacity
     [
         (Online(), candidate(status="offline"), "offline"),
         (Online(), candidate(draining=True), "draining"),
+        (OfModality(), replace(candidate(), model=ModelReport(name="m", modality="stt")), "for stt, not for llm"),
         (Serves(), candidate(healthy=False), "ollama is down"),
         (Serves(), candidate(operations=("embed",)), "does not serve chat"),
         (OwnerAway(), candidate(availability=0.1), "10% left by its owner, 20% needed"),
