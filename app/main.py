@@ -136,7 +136,7 @@ async def create_router(
         clock=time.monotonic,
     )  # fmt: skip
     auto_pull = AutoPull(
-        pulls=pulls, catalog=catalog, limits=keeping,
+        pulls=pulls, catalogs={modality.name: modality.catalog for modality in modalities}, limits=keeping,
         quiet_until=time.monotonic() + 2 * settings.heartbeat.heartbeat_interval, clock=time.monotonic,
     )  # fmt: skip
     dispatcher = Dispatcher(

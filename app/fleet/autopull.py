@@ -2,14 +2,15 @@
 
 In this order, repeated as numbers in the code:
  1. It is pulled already, for whomever: wait for that pull.
- 2. It may not be pulled: switched off, not a plain name, not in the catalogue, too large. The answer says which.
+ 2. It may not be pulled: no such work is pulled for, switched off, not a plain name, not in the catalogue, too large.
+    The answer says which.
  3. The router has just started, or pulls enough: come again later.
  4. The best node by ``placement.toml`` pulls it.
 """
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from app.catalog import Catalog
 from app.errors import EngineRejected, HerdError, HoldTimeout, ModelAbsent, NoRoom, NotServed, PullFailed
@@ -32,19 +33,22 @@ CLOUD = re.compile(r"(.*[:-])cloud", re.IGNORECASE)
 
 
 class AutoPull:
-    """``quiet_until`` is when every node that lives has had time to report itself, in the seconds of ``clock``."""
+    """``catalogs`` are by modality; for one whose catalogue is empty nothing is ever pulled.
+
+    ``quiet_until`` is when every node that lives has had time to report itself, in the seconds of ``clock``.
+    """
 
     def __init__(
         self,
         *,
         pulls: Pulls,
-        catalog: Catalog,
+        catalogs: Mapping[str, Catalog],
         limits: Models,
         quiet_until: float,
         clock: Callable[[], float],
     ) -> None:
         self._pulls = pulls
-        self._catalog = catalog
+        self._catalogs = dict(catalogs)
         self._limits = limits
         self._quiet_until = quiet_until
         self._clock = clock
@@ -54,7 +58,7 @@ class AutoPull:
 
         ``ended`` is called when the pull is over, unless the ticket was ``let_go`` before.
         """
-        pull = ticket.pull = self._bring(*ticket.job.demand.models)
+        pull = ticket.pull = self._bring(ticket.job.demand.modality, *ticket.job.demand.models)
         ticket.pull_s = self._limits.auto_pull_timeout
 
         def over() -> None:
@@ -84,11 +88,11 @@ class AutoPull:
             if not done:
                 await tell(pull.text)
 
-    def _bring(self, name: str, *fallbacks: str) -> Pull:
+    def _bring(self, modality: str, name: str, *fallbacks: str) -> Pull:
         most_bytes = int(self._limits.auto_pull_max_gb * GIB)
         if self._pulls.find(name) is not None:  # (1)
             return self._pulls.want(name, most_bytes=most_bytes)
-        self._permit(name, fallbacks)  # (2)
+        self._permit(self._catalogs[modality], name, fallbacks)  # (2)
         if self._clock() < self._quiet_until:  # (3)
             raise HoldTimeout(f"model {name} is on no node so far, but the router has just started", retry_after_s=10)
         if len(self._pulls.all()) >= AT_ONCE:
@@ -98,23 +102,26 @@ class AutoPull:
         except (NoRoom, NotServed) as error:
             raise absent(name, *fallbacks, why=error.message) from error
 
-    def _permit(self, name: str, fallbacks: tuple[str, ...]) -> None:
+    def _permit(self, catalog: Catalog, name: str, fallbacks: tuple[str, ...]) -> None:
+        if not catalog.models:
+            raise absent(name, *fallbacks, hint="")
         mode, most_gb = self._limits.auto_pull, self._limits.auto_pull_max_gb
         if mode in ("off", "false"):
             raise absent(name, *fallbacks)
         if not PLAIN.fullmatch(name) or CLOUD.fullmatch(name):
             raise absent(name, *fallbacks, why="such a name is not pulled for a request")
-        known = self._catalog.named(name)
+        known = catalog.named(name)
         if known is None and mode != "any":
             raise absent(name, *fallbacks, why="it is not in the catalogue of models that are pulled for a request")
         if known is not None and (known.size_bytes or 0) > most_gb * GIB:
             raise absent(name, *fallbacks, why=f"it is larger than the {most_gb:g} GB of FLEET_AUTO_PULL_MAX_GB")
 
 
-def absent(*names: str, why: str = "") -> ModelAbsent:
+def absent(*names: str, why: str = "", hint: str | None = None) -> ModelAbsent:
     """No node has any of the models; the first is the one asked for."""
     told = f"model {', '.join(names)} not found on any node"
-    return ModelAbsent(f"{told}; {why}" if why else told, hint=f"`ollama pull {names[0]}` brings it")
+    brings = f"`ollama pull {names[0]}` brings it" if hint is None else hint
+    return ModelAbsent(f"{told}; {why}" if why else told, hint=brings)
 
 
 def _not_brought(ticket: Ticket, error: HerdError) -> HerdError:
