@@ -58,13 +58,19 @@ class Capable(Filter, frozen=True, kw_only=True, tag="capable"):
 
 
 class OfModality(Filter, frozen=True, kw_only=True, tag="of_modality"):
-    """The model does this kind of work, as its node says: asked of another one, the answer would be of no use."""
+    """The model does this kind of work, as its node says: asked of another one, the answer would be of no use.
+
+    ``or_capable``: a model of another kind that has this capability will do too.
+    """
 
     lasting: ClassVar[str] = "wrong_modality"
+    or_capable: str = ""
 
     def refuse(self, demand: Demand, candidate: Candidate) -> str | None:
-        kind = candidate.model.modality
-        return None if kind == demand.modality else f"is a model for {kind}, not for {demand.modality}"
+        model = candidate.model
+        if model.modality == demand.modality or (self.or_capable and self.or_capable in model.capabilities):
+            return None
+        return f"is a model for {model.modality}, not for {demand.modality}"
 
 
 class Serves(Filter, frozen=True, kw_only=True, tag="serves"):

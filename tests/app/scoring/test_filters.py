@@ -56,6 +56,14 @@ def test_a_model_without_a_needed_capability_is_refused_only_if_its_capabilities
     assert Capable().refuse(needing, candidate(capabilities=())) is None
 
 
+def test_a_capability_may_make_up_for_the_kind_of_a_model() -> None:
+    hears = candidate(capabilities=("completion", "audio"))
+    asked = demand(modality="stt")
+    assert OfModality().refuse(asked, hears) == "is a model for llm, not for stt"
+    assert OfModality(or_capable="audio").refuse(asked, hears) is None
+    assert OfModality(or_capable="audio").refuse(asked, candidate(capabilities=("completion",))) is not None
+
+
 def test_correction_critical_pressure_forbids_only_cold_loads() -> None:
     cold, loaded = candidate(pressure="critical"), candidate(pressure="critical", loaded=True)
     assert PressureBelow().refuse(demand(), cold) == "memory pressure is critical: no new loads"
