@@ -20,6 +20,8 @@ SHOW_BUDGET_S = 1.2
 SHOW_AGAIN_S = 60.0
 _FROM = re.compile(r"^FROM\s.*sha256[-:]([0-9a-f]{64})", re.MULTILINE)
 _EMBED_FAMILIES = frozenset({"bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2"})
+TRANSCRIBES = (0, 20, 0)
+"""The first version with ``/v1/audio/transcriptions``, which models with the capability ``audio`` answer."""
 OPERATIONS = ("chat", "generate", "embed", "load", "pull", "push", "create", "copy", "delete")
 
 
@@ -67,11 +69,12 @@ class OllamaEngine:
         await self._learn(tags, running)
         models = await self._models(tags, running)
         images = ("image",) if any(model.modality == "image" for model in models) else ()
+        hears = any("audio" in model.capabilities for model in models) and number_of(version) >= TRANSCRIBES
         return EngineReport(
             name=self.name,
             kind=self.kind,
             version=version,
-            operations=OPERATIONS + images,
+            operations=OPERATIONS + images + (("transcribe",) if hears else ()),
             dialects=dialects_of(version),
             models=models,
         )
@@ -168,11 +171,16 @@ def modality_of(capabilities: tuple[str, ...], family: str = "") -> str:
 
 def dialects_of(version: str) -> tuple[str, ...]:
     """The dialects that an Ollama of this version speaks; an unreadable version speaks the two oldest."""
-    found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", version)
-    number = tuple(int(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    number = number_of(version)
     responses = ("responses",) if number >= (0, 13, 3) else ()
     anthropic = ("anthropic",) if number >= (0, 14, 0) else ()
     return ("ollama", "openai", *responses, *anthropic)
+
+
+def number_of(version: str) -> tuple[int, ...]:
+    """``0.33.0-rc2`` -> (0, 33, 0); zeros for what cannot be read."""
+    found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", version)
+    return tuple(int(part or 0) for part in found.groups()) if found else (0, 0, 0)
 
 
 def _name(row: Mapping[str, Any]) -> str:

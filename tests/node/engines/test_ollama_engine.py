@@ -112,6 +112,25 @@ async def test_an_engine_with_an_image_model_offers_images(http):
 
 
 @pytest.mark.parametrize(
+    ("version", "capabilities", "transcribes"),
+    [
+        ("0.33.0", ("completion", "audio"), True),
+        ("0.20.0-rc1", ("completion", "audio"), True),
+        ("0.19.9", ("completion", "audio"), False),
+        ("unknown", ("completion", "audio"), False),
+        ("0.33.0", ("completion", "vision"), False),
+    ],
+)
+async def test_an_engine_with_a_model_that_hears_transcribes_if_it_is_new_enough(
+    http, version, capabilities, transcribes
+):
+    async with FakeOllama(FakeModel("gemma4:e2b", capabilities=capabilities), version=version) as fake:
+        report = await _engine(fake, http).report()
+    assert ("transcribe" in report.operations) is transcribes
+    assert report.models[0].modality == "llm"
+
+
+@pytest.mark.parametrize(
     ("version", "dialects"),
     [
         ("0.6.0", ("ollama", "openai")),
