@@ -23,7 +23,7 @@ from app.errors import (
     Unservable,
 )
 from app.fleet.autopull import AutoPull, Tell, absent
-from app.fleet.first import first_of_stream, refused, whole
+from app.fleet.first import first_of_stream, plainer, whole
 from app.fleet.job import Call, Job, Key, Outcome, Route
 from app.fleet.judge import Court
 from app.fleet.keep import Keeper
@@ -219,11 +219,15 @@ class Dispatcher:
             call = job.prepare(route)
             trail.notes = [*trail.router_notes, *call.notes]
             trail.dispatched_at = self._clock()
-            exchange = self._nodes.open(route, call)
-            self._watches[lease.id] = self._watch(lease, job, call, exchange)
-            await exchange.head()
-            if exchange.status >= 400:
-                raise await refused(exchange, route)
+            while True:
+                exchange = self._nodes.open(route, call)
+                self._watches[lease.id] = self._watch(lease, job, call, exchange)
+                await exchange.head()
+                if exchange.status < 400:
+                    break
+                call = await plainer(exchange, call, route)
+                exchange.close()
+                trail.notes = [*trail.router_notes, *call.notes]
             meter = call.meter
             first = await (first_of_stream(exchange, call, route) if call.stream else whole(exchange, call, route))
             trail.first_at = self._clock()
@@ -256,7 +260,7 @@ class Dispatcher:
         retries = len(trail.attempts)
         reply = Reply(
             job, route, meter, meter.content_type or exchange.content_type, first, not call.stream, retries, call,
-            exchange, close,
+            exchange, trail.first_at - trail.dispatched_at, close,
         )  # fmt: skip
         if reply.whole:
             reply.ended = True
@@ -303,6 +307,8 @@ class Dispatcher:
     def _watch(self, lease: Lease, job: Job, call: Call, exchange: Exchange) -> Watch:
         candidate = lease.chosen.candidate
         first_by = self._limits.stale_timeout
+        if call.patience_s is not None:
+            return Watch(lease, exchange, self._clock(), call.patience_s)
         if call.stream:
             first_by = max(self._limits.first_byte_timeout, 4 * (candidate.p75_s or 0.0), job.demand.prompt_tokens / 20)
             if not candidate.ready_for(job.demand):

@@ -45,6 +45,15 @@ async def whole(exchange: Exchange, call: Call, route: Route) -> bytes:
     return out
 
 
+async def plainer(exchange: Exchange, call: Call, route: Route) -> Call:
+    """What to ask instead of an engine that refused the call. Raises what its refusal means, if there is nothing."""
+    error = await refused(exchange, route)
+    instead = call.plainer(error) if call.plainer is not None and isinstance(error, EngineRejected) else None
+    if instead is None:
+        raise error
+    return instead
+
+
 async def refused(exchange: Exchange, route: Route) -> HerdError:
     """What an error status of the engine means for the job."""
     body = await exchange.whole(1024 * 1024)
@@ -59,15 +68,20 @@ async def refused(exchange: Exchange, route: Route) -> HerdError:
     return EngineRejected(exchange.status, words, body=body, content_type=exchange.content_type)
 
 
-class _OllamaError(msgspec.Struct):
+class _Said(msgspec.Struct):
+    """``detail`` is how servers built with FastAPI refuse: words, or what is wrong with each field."""
+
     error: str | dict[str, object] = ""
+    detail: str | list[dict[str, object]] = ""
 
 
 def _words(body: bytes) -> str:
     """The engine's own message, in whichever dialect it speaks; at most 500 characters."""
     try:
-        error = msgspec.json.decode(body, type=_OllamaError).error
+        said = msgspec.json.decode(body, type=_Said)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
-    message = error if isinstance(error, str) else str(error.get("message", ""))
+    error = said.error if isinstance(said.error, str) else str(said.error.get("message", ""))
+    fields = said.detail if isinstance(said.detail, list) else []
+    message = error or "; ".join(str(one.get("msg", "")) for one in fields) or str(said.detail or "")
     return "".join(c if c.isprintable() else " " for c in message)[:500]

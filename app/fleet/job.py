@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from app.errors import HerdError
+from app.errors import EngineRejected, HerdError
 from app.scoring.types import Demand, How
 from node.wire import ModelReport
 
@@ -24,6 +24,7 @@ class Usage(msgspec.Struct, kw_only=True):
     """Counters as the engine itself gave them; durations in seconds. None: the engine did not say.
 
     ``thinking_tokens`` and ``visible_tokens`` are estimates by the length of the text, of whole answers only.
+    ``notes`` are what else the answer tells of itself, for the trace.
     """
 
     prompt_tokens: int | None = None
@@ -35,6 +36,7 @@ class Usage(msgspec.Struct, kw_only=True):
     finish_reason: str | None = None
     thinking_tokens: int | None = None
     visible_tokens: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +98,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     ``headers`` are for the client's answer; ``budget`` is the limit on the output as the engine gets it.
     ``keeps``: the model shall stay in memory, and the call cannot say so.
     ``error_event`` takes the place of the job's where the end of a broken stream depends on what it said so far.
-    ``unloads``: it will leave memory with this call.
+    ``unloads``: it will leave memory with this call. ``patience_s`` is how long the engine may be silent over a whole
+    answer (None: as the queue's settings say), ``timed_as`` the header that tells the client how long it took.
+    ``plainer`` gives for a refusal the call that asks the same engine for less, if that was what it refused.
     """
 
     path: str
@@ -112,6 +116,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     keeps: bool = False
     error_event: Callable[[HerdError], bytes] | None = None
     unloads: bool = False
+    patience_s: float | None = None
+    timed_as: str = ""
+    plainer: "Callable[[EngineRejected], Call | None] | None" = None
 
 
 class SignOfLife(msgspec.Struct, frozen=True):

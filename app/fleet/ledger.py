@@ -143,7 +143,7 @@ class Ledger:
             streamed=job.stream,
             error_message=(error.message or repr(error)) if error is not None else None,
             tags=list(job.tags) or None,
-            notes=trail.notes or trail.router_notes or None,
+            notes=[*(trail.notes or trail.router_notes), *usage.notes] or None,
         )
 
 

@@ -29,7 +29,8 @@ Close = Callable[[Outcome, HerdError | None], None]
 class Reply:
     """An answer that has begun: ``first`` holds its first bytes (all of it if ``whole``), ``next`` gives the rest.
 
-    ``retries`` and ``route`` are true by now. ``close`` may be called any number of times; the first one counts.
+    ``retries`` and ``route`` are true by now; ``took_s`` is how long ``first`` took from the call on. ``close`` may be
+    called any number of times; the first one counts.
     """
 
     job: Job
@@ -41,6 +42,7 @@ class Reply:
     retries: int
     call: Call
     exchange: Exchange
+    took_s: float
     close_lease: Close
     ended: bool = False
 

@@ -219,6 +219,8 @@ def headers(reply: Reply, length: int | None = None) -> list[tuple[bytes, bytes]
         overflow = f"estimated_tokens={reply.job.demand.prompt_tokens}; context_length={route.model.context_length}"
         lines.append((b"x-fleet-context-overflow", overflow.encode()))
     lines += [(name.encode(), header_value(value)) for name, value in reply.call.headers]
+    if reply.call.timed_as:
+        lines.append((reply.call.timed_as.encode(), str(round(reply.took_s * 1000)).encode()))
     return lines + _of_whole(reply) if reply.whole else lines
 
 
