@@ -13,7 +13,8 @@ HerdError                       status
   NotFound                      404   nothing of that name is known
     ModelAbsent                 404   no node has the model
   HoldTimeout                   503   the model exists, nobody could take the request in time
-  NoRoom                        503   no node has room for a model that is to come
+  Disabled                      503   the kind of work is switched off
+  NoRoom                        503   there is no room: on no node for a model that is to come, here for an upload
   PullFailed                    500   the engine could not get the model, in its own words
   NotServed                     501   the modality or operation is not served by this Herd
   SettingLocked                 409   held by a flag or an environment variable
@@ -103,6 +104,11 @@ class ModelAbsent(NotFound):
 class HoldTimeout(HerdError):
     status = 503
     code = "model_not_available"
+
+
+class Disabled(HerdError):
+    status = 503
+    code = "disabled"
 
 
 class NoRoom(HerdError):

@@ -22,6 +22,7 @@ from app.api.trust import AdminKey
 from app.main import Router, create_router
 from app.modalities.llm.settings import LanguageModels
 from app.modalities.sections import found
+from app.modalities.stt.settings import Speech
 from app.reception import Reception
 from app.serve import listen
 from app.settings.schema import Heartbeat as HeartbeatSettings
@@ -131,7 +132,8 @@ def empty_database() -> bytes:
 @asynccontextmanager
 async def running_router(
     *, server: dict[str, Any] | None = None, heartbeat: dict[str, Any] | None = None,
-    llm: dict[str, Any] | None = None, models: dict[str, Any] | None = None, data_dir: Path | None = None, **queue: Any,
+    llm: dict[str, Any] | None = None, models: dict[str, Any] | None = None, data_dir: Path | None = None,
+    stt: dict[str, Any] | None = None, **queue: Any,
 ) -> AsyncIterator[RunningRouter]:  # fmt: skip
     """A router with these settings; its data folder is new unless given."""
     with TemporaryDirectory() as folder:
@@ -144,7 +146,7 @@ async def running_router(
             queue=replace(Queue(reap_interval=0.1), **queue),
             models=replace(Models(), **(models or {})),
             score=Score(),
-            modalities={**found(), "llm": LanguageModels(**(llm or {}))},
+            modalities={**found(), "llm": LanguageModels(**(llm or {})), "stt": Speech(**(stt or {}))},
         )
         store = await Store.open(home)
         router = await create_router(settings, store, AdminKey(ADMIN), list)

@@ -23,6 +23,14 @@ class Holders:
         """Whether any node has it, be it away or asleep."""
         return bool(self._registry.holdings(model_key(model)))
 
+    def of_kind(self, modality: str) -> list[str]:
+        """The models of a kind on nodes that are not away, each by the name that its first node has for it."""
+        found: dict[str, str] = {}
+        for holding in self._registry.all_holdings():
+            if holding.model.modality == modality and holding.node.status != "offline":
+                found.setdefault(holding.key, holding.model.name)
+        return list(found.values())
+
     async def count_tokens(self, model: str, path: str, question: Callable[[str], bytes]) -> int | None:
         """The word of an engine that has the model in memory; None: there is no such engine, or none that counts.
 

@@ -1,7 +1,7 @@
 """The scorer adapter of stt: a form becomes a job, a route becomes a call. Pure; knows no node, clock or HTTP.
 
-Engines are asked for all they can tell (``verbose_json``), and every shape is made of that here: a client gets subtitles
-of an engine that has never heard of them.
+Engines are asked for all they can tell (``verbose_json``), and every shape is made of that here: a client gets
+subtitles of an engine that has never heard of them.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,8 +23,6 @@ OLLAMA_PATH = "/api/transcribe"
 OPENAI_PATH = "/v1/audio/transcriptions"
 WHISPER_PATH = "/inference"
 """Of whisper.cpp's own server."""
-HEARS = "audio"
-"""The capability of a model of another kind that understands speech too."""
 DEFAULT = Speech()
 Fields = list[tuple[str, str]]
 
@@ -53,7 +51,7 @@ def job(
     asked = schema.read(form, model=model_of(model or (_only(known()) if own else "")), chunks=own)
     return Job(
         id=request_id,
-        demand=Demand(modality="stt", operation="transcribe", models=(asked.model,), needs=(HEARS,)),
+        demand=Demand(modality="stt", operation="transcribe", models=(asked.model,)),
         prepare=partial(_call, request_id, asked, settings),
         error_body=partial(error_body, endpoint),
         error_event=ollama_error if own else openai_error,

@@ -1,8 +1,18 @@
-"""The manifest of stt. Knows its doors only: nothing here serves yet."""
+"""The manifest of stt: recordings of speech turned into text. Knows its own folder only."""
+
+from pathlib import Path
 
 from app.modalities.base import Modality
-from app.modalities.stt.controller import Speech
+from app.modalities.stt.controller import Transcriptions
+from app.scoring import policy
+
+HERE = Path(__file__).parent
 
 MODALITY = Modality(
-    name="stt", title="Transcriptions", controllers=(Speech,), operation="transcribe", icon="mic", serves=False
+    name="stt",
+    title="Transcriptions",
+    controllers=(Transcriptions,),
+    operation="transcribe",
+    icon="mic",
+    policy=policy.load((HERE / "policy.toml").read_text("utf-8")),
 )

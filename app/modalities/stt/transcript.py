@@ -36,7 +36,7 @@ class Transcript(msgspec.Struct, frozen=True):
         spoken = tuple(one for one in self.segments if one.text.strip())
         if spoken and all(one.start is not None and one.end is not None for one in spoken):
             return spoken
-        return () if self.duration is None else (Segment(self.text, 0.0, self.duration),)
+        return () if self.duration is None or not self.text else (Segment(self.text, 0.0, self.duration),)
 
     @property
     def is_timed(self) -> bool:

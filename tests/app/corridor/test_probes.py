@@ -1,7 +1,7 @@
 """Eighteen promises about a request that are easily broken, one test each, over real sockets where bytes matter.
 
-Three of them wait for images, speech and embeddings: what is asserted there is the honest 501 of today, and has to
-change with the doors.
+Two of them wait for images and embeddings: what is asserted there is the honest 501 of today, and has to change with
+the doors.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from fakes.fake_ollama import FakeModel, FakeOllama
+from fakes.fake_speech import SAID, WAV, FakeSpeech, Sent
 from fakes.scripted import failing, replying, streaming
 from running import loaded, running_router
 
@@ -144,9 +145,11 @@ async def test_8_an_image_has_the_size_that_was_asked_for(path: str) -> None:
 
 @pytest.mark.parametrize("field", ["file", "audio"])
 async def test_9_speech_may_be_sent_as_file_or_as_audio(field: str) -> None:
-    async with running_router() as router:
-        answer = await router.http.post("/api/transcribe", files={field: ("a.wav", b"RIFF")})
-        assert answer.status_code == 501  # until speech is served
+    async with FakeSpeech() as fake, running_router() as router:
+        await router.join("a", fake, loaded("ear", modality="stt"), kind="whisper", operations=("transcribe",))
+        answer = await router.http.post("/api/transcribe", files={field: ("a.wav", WAV)}, data={"model": "ear"})
+        assert (answer.status_code, answer.json()["text"]) == (200, SAID)
+        assert Sent.of(fake.requests[0]).sound == WAV
 
 
 @pytest.mark.parametrize("path", ["/api/embeddings", "/api/embed", "/v1/embeddings"])
