@@ -5,30 +5,44 @@ exits by itself. That is the same on every system.
 """
 
 import asyncio
+import os
+import signal
 import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 TAIL_LIMIT = 4096
 LINE_LIMIT = 4096
 STOP_S = 3.0
+LAST_WORDS_S = 1.0
+"""Seconds that a child which has ended may still be heard: others may hold its stderr open for ever."""
 
 
 class Child(asyncio.SubprocessProtocol):
-    """One run of a program. ``line`` is its first line of output, ``tail`` the end of what it said on stderr."""
+    """One run of a program. ``line`` is its first line of output, ``tail`` the end of what it said on stderr.
 
-    def __init__(self) -> None:
+    Of its output the first ``output_limit`` bytes are kept.
+    """
+
+    def __init__(self, output_limit: int = LINE_LIMIT) -> None:
         self._output = bytearray()
+        self._output_limit = output_limit
         self._errors = bytearray()
         self._exited = asyncio.Event()
+        self._silent = {1: asyncio.Event(), 2: asyncio.Event()}
         self._transport: asyncio.SubprocessTransport | None = None
 
     @classmethod
-    async def spawn(cls, command: Sequence[str], environment: Mapping[str, str]) -> "Child":
+    async def spawn(
+        cls, command: Sequence[str], environment: Mapping[str, str], *, output_limit: int = LINE_LIMIT
+    ) -> "Child":
         """Start a program in its own process group, so that our Ctrl-C is not its. Raises ``OSError``."""
         loop = asyncio.get_running_loop()
         apart = {"creationflags": 0x200} if sys.platform == "win32" else {"start_new_session": True}
-        transport, child = await loop.subprocess_exec(cls, *command, env=dict(environment), **apart)
+        transport, child = await loop.subprocess_exec(
+            lambda: cls(output_limit), *command, env=dict(environment), **apart
+        )
         child._transport = transport
         return child
 
@@ -56,17 +70,44 @@ class Child(asyncio.SubprocessProtocol):
         return "is running" if code is None else f"was ended by signal {-code}" if code < 0 else f"exited with {code}"
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        if fd == 1 and len(self._output) < LINE_LIMIT:
-            self._output += data[: LINE_LIMIT - len(self._output)]
+        if fd == 1 and len(self._output) < self._output_limit:
+            self._output += data[: self._output_limit - len(self._output)]
         elif fd == 2:
             self._errors += data
             del self._errors[:-TAIL_LIMIT]
 
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        if fd in self._silent:
+            self._silent[fd].set()
+
     def process_exited(self) -> None:
         self._exited.set()
 
+    def kill(self) -> None:
+        """End it and what it has started itself, by force and without waiting."""
+        pid = self.pid
+        if pid is None or not self.running:
+            return
+        with suppress(ProcessLookupError):
+            if sys.platform == "win32":
+                os.kill(pid, signal.SIGTERM)  # there, every signal is force
+            else:
+                os.killpg(pid, signal.SIGKILL)
+
+    async def output(self) -> bytes:
+        """All that it wrote to its stdout, once it has ended; ``tail`` then has its last words."""
+        await self._silent[1].wait()
+        await self._exited.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self._silent[2].wait()
+        return bytes(self._output)
+
     async def stop(self) -> None:
-        """End it: by closing its stdin, then by asking, then by force. Returns once it is gone."""
+        """End it: by closing its stdin, then by asking, then by force, which its own children feel too.
+
+        Returns once it is gone.
+        """
         transport = self._transport
         if transport is None:
             return
@@ -74,7 +115,7 @@ class Child(asyncio.SubprocessProtocol):
         try:
             if stdin is not None:
                 stdin.close()
-            for force in (transport.terminate, transport.kill):
+            for force in (transport.terminate, self.kill):
                 if await self._gone():
                     break
                 force()
@@ -82,6 +123,7 @@ class Child(asyncio.SubprocessProtocol):
         except ProcessLookupError:
             pass
         finally:
+            self.kill()
             transport.close()
 
     async def _gone(self) -> bool:
@@ -118,5 +160,9 @@ class Restarts:
         pause = self.QUARANTINE_S if self.quarantined else 2.0 ** (len(recent) - 1) if len(recent) > 1 else 0.0
         self._not_before = now + pause
 
+    def wait_s(self, now: float) -> float:
+        """Seconds until it may be started."""
+        return max(self._not_before - now, 0.0)
+
     def may_start(self, now: float) -> bool:
-        return now >= self._not_before
+        return not self.wait_s(now)

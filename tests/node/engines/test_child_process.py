@@ -52,6 +52,28 @@ async def test_only_the_end_of_what_a_child_complains_is_kept():
     await child.stop()
 
 
+async def test_a_child_that_has_ended_is_heard_out_before_its_output_is_given():
+    child = Child()
+    output = asyncio.create_task(child.output())
+    child.pipe_connection_lost(1, None)
+    child.process_exited()
+    await asyncio.sleep(0.01)
+    assert not output.done()
+    child.pipe_data_received(2, b"its last words")
+    child.pipe_connection_lost(2, None)
+    assert (await output, child.tail) == (b"", "its last words")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
+async def test_one_whose_stderr_is_held_open_by_another_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(process, "LAST_WORDS_S", 0.1)
+    child = await _spawn("import os, time; os.fork() or (os.close(1), time.sleep(600)); os.write(1, b'done')")
+    assert await child.output() == b"done"
+    assert child.pid is not None
+    os.killpg(child.pid, 9)
+    await child.stop()
+
+
 async def test_a_program_that_is_not_there_is_an_os_error():
     with pytest.raises(OSError, match="absent"):
         await Child.spawn(["/absent/program"], {})
