@@ -258,6 +258,8 @@ def _engines(
             engine_flags=settings.engine,
             models_dir=settings.models,
             slots=settings.slots,
+            image_slots=settings.image_slots,
+            image_timeout_s=settings.image_timeout,
             http=http,
             lan_addresses=addresses,
             well_known=well_known,

@@ -18,6 +18,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 ROUTER_PORT = 11435
 RANGES: dict[str, tuple[float, float]] = {
     "slots": (1, 4096),
+    "image_slots": (1, 64),
+    "image_timeout": (1, 86400),
     "heartbeat_interval": (0.1, 3600),
     "poll_interval": (0.1, 3600),
     "door_port": (0, 65535),
@@ -46,6 +48,10 @@ class NodeSettings:
     """Folder of GGUF files that the embedded engine serves; unset: `models` in the data folder."""
     slots: int | None = None
     """Requests that each engine of this machine serves at once; unset: what the engine says of itself."""
+    image_slots: int = 1
+    """Images that this machine makes at once with mflux and DiffusionKit together."""
+    image_timeout: float = 600.0
+    """Seconds that one image may take there; the time in which a tool fetches a model's weights does not count."""
     data_dir: Path = Path("~/.fleet-manager")
     """Folder for state, logs and models."""
     heartbeat_interval: float | None = None

@@ -71,7 +71,7 @@ ADDRESSES = {
         "app.fleet.dispatcher", "app.fleet.intake", "app.fleet.ledger", "app.fleet.loops", "app.fleet.pulls",
         "app.settings.book",
         "app.store.writer", "app.web.live", "node.agent", "node.discovery", "node.door", "node.log",
-        "node.machine.observe", "node.pulse",
+        "node.engines.image_engine", "node.engines.image_run", "node.machine.observe", "node.pulse",
     ),
     "cyclopts": ("app.cli", "app.ask", "app.demo", "app.dev.command", "node.cli"),
     "msgspec": ("app", "node"),

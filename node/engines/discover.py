@@ -13,6 +13,7 @@ from node.engines.base import Engine, EngineError, EngineSilent, Hosted
 from node.engines.finders import FINDERS
 from node.engines.found import Finder, Found, Tools
 from node.engines.http import ask, is_herd
+from node.engines.lane import Lane
 from node.engines.ollama import OllamaEngine
 from node.engines.openai import OpenAIEngine, is_herds, is_ollamas, speaks_openai
 from node.engines.reach import reach_of
@@ -71,13 +72,18 @@ class Engines:
         lan_addresses: Callable[[], list[str]],
         well_known: tuple[int, ...] = WELL_KNOWN_PORTS,
         finders: tuple[Finder, ...] = FINDERS,
+        image_slots: int = 1,
+        image_timeout_s: float = 600.0,
     ) -> None:
         self._http = http
         self._slots = slots
         self._lan_addresses = lan_addresses
         self._models_dir = models_dir
         self._finders = finders
-        self._tools = Tools(models_dir=models_dir, http=http, slots=slots)
+        self._tools = Tools(
+            models_dir=models_dir, http=http, slots=slots, image_lane=Lane("image", image_slots),
+            image_timeout_s=image_timeout_s,
+        )  # fmt: skip
         self._well_known = well_known
         self._look_at = 0.0
         self._entries: dict[str, _Entry] = {}

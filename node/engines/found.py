@@ -7,14 +7,20 @@ import httpx
 import msgspec
 
 from node.engines.base import Engine
+from node.engines.lane import Lane
 
 
 class Tools(msgspec.Struct, frozen=True, kw_only=True):
-    """What the node lends to its own engines. ``slots`` is the owner's word, None: the engine's own."""
+    """What the node lends to its own engines. ``slots`` is the owner's word, None: the engine's own.
+
+    All that make images share ``image_lane``; one image may take ``image_timeout_s``.
+    """
 
     models_dir: Path
     http: httpx.AsyncClient
     slots: int | None = None
+    image_lane: Lane
+    image_timeout_s: float
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
