@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from node.kept import set_aside, write_whole
+
 
 class NodeState(msgspec.Struct, frozen=True, kw_only=True):
     """``pinned`` is the fleet this node belongs to ("": none yet), ``tokens`` are by fleet, ``router`` is a URL."""
@@ -37,21 +39,14 @@ class StateFile:
         try:
             return msgspec.json.decode(content, type=NodeState)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            self.damaged = self.path.with_suffix(".damaged")
-            os.replace(self.path, self.damaged)
+            self.damaged = set_aside(self.path)
             return NodeState()
 
     def save(self, state: NodeState) -> None:
-        """Replace the file in one step: after a crash it is the old one or the new one. Raises ``OSError``."""
-        self._folder()
-        draft = self.path.with_suffix(".new")
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(state), indent=2) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(draft, 0o600)
-        os.replace(draft, self.path)
+        """Raises ``OSError``."""
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.chmod(self.path.parent, 0o700)
+        write_whole(self.path, msgspec.json.format(msgspec.json.encode(state), indent=2) + b"\n")
 
     def forget(self) -> bool:
         """Remove it; False: there was none."""
@@ -60,10 +55,6 @@ class StateFile:
         except FileNotFoundError:
             return False
         return True
-
-    def _folder(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.chmod(self.path.parent, 0o700)
 
 
 class NameTaken(Exception):
