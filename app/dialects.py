@@ -1,5 +1,6 @@
 """Errors as answers, in the dialect that a path speaks, and whether an engine's own one is. Pure; knows no request."""
 
+import re
 from collections.abc import Callable
 
 import msgspec
@@ -8,7 +9,7 @@ from app.errors import HerdError, RequestError
 
 
 def error_body(path: str, error: HerdError) -> bytes:
-    """``/v1/messages`` is Anthropic's dialect, the rest of ``/v1/*`` OpenAI's, everything else Ollama's."""
+    """``/v1/messages`` is Anthropic's dialect, all else below a version (``/v1/``) OpenAI's, the rest Ollama's."""
     return _WRITERS[_dialect(path)](error)
 
 
@@ -44,6 +45,9 @@ def anthropic_error(error: HerdError) -> bytes:
     return msgspec.json.encode({"type": "error", "error": {"type": kind, "message": _printable(error.text)}})
 
 
+_VERSIONED = re.compile(r"/v\d+/")
+
+
 class _Said(msgspec.Struct):
     error: str | dict[str, msgspec.Raw] | None = None
     type: str = ""
@@ -69,7 +73,7 @@ _ANTHROPIC = {
 def _dialect(path: str) -> str:
     if path == "/v1/messages" or path.startswith("/v1/messages/"):
         return "anthropic"
-    return "openai" if path.startswith("/v1/") else "ollama"
+    return "openai" if _VERSIONED.match(path) else "ollama"
 
 
 def _printable(message: str) -> str:

@@ -1,5 +1,6 @@
 """The first thing every request meets: Host, Origin, the key in the base URL, HEAD. Knows no endpoint and no body."""
 
+import re
 from collections.abc import Collection
 from urllib.parse import unquote
 
@@ -11,7 +12,7 @@ from app.dialects import error_body
 from app.errors import Forbidden, HerdError, Misdirected, RequestError, Unauthorized
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-INFERENCE = ("/v1/", "/api/")
+INFERENCE = re.compile(r"/(?:v\d+|api)/")
 KEEPING = ("/api/pull", "/api/push", "/api/create", "/api/copy", "/api/delete", "/api/blobs/")
 """Below ``/api/``, and no inference: a page elsewhere may not do it unless its origin is listed."""
 KEY = "/key/"
@@ -55,7 +56,7 @@ class Gate:
         for name, value in scope["headers"]:
             if name == b"origin":
                 host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
-                allowed = path.startswith(INFERENCE) and origin_allowed(
+                allowed = INFERENCE.match(path) and origin_allowed(
                     value.decode("latin-1"), "", host, self._origins, inference=infers(path)
                 )
                 return value if allowed else None
@@ -119,7 +120,7 @@ def _without_key(path: str) -> tuple[str, str]:
 
 
 def infers(path: str) -> bool:
-    return path.startswith(INFERENCE) and not path.startswith(KEEPING)
+    return bool(INFERENCE.match(path)) and not path.startswith(KEEPING)
 
 
 async def refuse(path: str, error: HerdError, send: Send) -> None:
