@@ -25,7 +25,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """A known model. ``parameters_b`` and ``active_b`` are in 10^9 (active: those used for one token).
 
     ``size_bytes`` is the download of the tag's usual quantisation, ``context`` the tokens it was made for. ``also`` are
-    further categories it serves well. None and 0 mean: not known.
+    further categories it serves well. ``steps`` is in how many a picture is made. ``install`` is the command that
+    brings it to a node, where no engine pulls it. None, 0 and empty mean: not known.
     """
 
     name: str
@@ -37,6 +38,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     context: int | None = None
     also: tuple[str, ...] = ()
     dimensions: int | None = None
+    steps: int | None = None
+    install: str = ""
     about: str = ""
 
 

@@ -20,6 +20,7 @@ import uvicorn
 
 from app.api.trust import AdminKey
 from app.main import Router, create_router
+from app.modalities.image.settings import Painting
 from app.modalities.llm.settings import LanguageModels
 from app.modalities.sections import found
 from app.modalities.stt.settings import Speech
@@ -133,7 +134,7 @@ def empty_database() -> bytes:
 async def running_router(
     *, server: dict[str, Any] | None = None, heartbeat: dict[str, Any] | None = None,
     llm: dict[str, Any] | None = None, models: dict[str, Any] | None = None, data_dir: Path | None = None,
-    stt: dict[str, Any] | None = None, **queue: Any,
+    stt: dict[str, Any] | None = None, image: dict[str, Any] | None = None, **queue: Any,
 ) -> AsyncIterator[RunningRouter]:  # fmt: skip
     """A router with these settings; its data folder is new unless given."""
     with TemporaryDirectory() as folder:
@@ -146,7 +147,12 @@ async def running_router(
             queue=replace(Queue(reap_interval=0.1), **queue),
             models=replace(Models(), **(models or {})),
             score=Score(),
-            modalities={**found(), "llm": LanguageModels(**(llm or {})), "stt": Speech(**(stt or {}))},
+            modalities={
+                **found(),
+                "llm": LanguageModels(**(llm or {})),
+                "stt": Speech(**(stt or {})),
+                "image": Painting(**(image or {})),
+            },
         )
         store = await Store.open(home)
         router = await create_router(settings, store, AdminKey(ADMIN), list)

@@ -112,6 +112,7 @@ def _tag(model: FleetModel) -> dict[str, Any]:
         "details": {
             **_details(best),
             **_trained_for(best),
+            "type": best.modality,
             "fleet_nodes": model.node_ids,
             **_differing(model),
         },

@@ -15,8 +15,6 @@ OURS = (401, 403, 407, 408)
 """What an engine or a door refuses is the router itself: a client has no part in that, and another node may do."""
 _CLIENTS = re.compile(r'invalid format: |option "[^"]*" must be of type ')
 """How an Ollama begins when it answers 500 although the request is at fault, not the engine."""
-WHOLE_MOST = 64 * 1024 * 1024
-"""Largest answer that is not streamed, in bytes."""
 
 
 async def first_of_stream(exchange: Exchange, call: Call, route: Route) -> bytes:
@@ -36,7 +34,7 @@ async def first_of_stream(exchange: Exchange, call: Call, route: Route) -> bytes
 async def whole(exchange: Exchange, call: Call, route: Route) -> bytes:
     """An answer that is not streamed, complete or not at all."""
     meter = call.meter
-    body = await exchange.whole(WHOLE_MOST)
+    body = await exchange.whole(call.most_bytes)
     out = meter.feed(body) + meter.finish()
     if meter.refusal is not None:
         raise EngineFailed(f"{route.node_id}: {meter.refusal}")

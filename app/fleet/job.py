@@ -17,6 +17,9 @@ Key = tuple[str, str, str]
 Lane = tuple[str, str]
 """(node, lane): slots that several models share."""
 
+WHOLE_MOST = 64 * 1024 * 1024
+"""Largest answer that is not streamed, in bytes, where nobody says more."""
+
 Outcome = Literal["completed", "failed", "retried", "incomplete", "client_disconnected", "expired"]
 
 
@@ -101,6 +104,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     ``unloads``: it will leave memory with this call. ``patience_s`` is how long the engine may be silent over a whole
     answer (None: as the queue's settings say), ``timed_as`` the header that tells the client how long it took.
     ``plainer`` gives for a refusal the call that asks the same engine for less, if that was what it refused.
+    ``most_bytes`` is how large a whole answer may be.
     """
 
     path: str
@@ -119,6 +123,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     patience_s: float | None = None
     timed_as: str = ""
     plainer: "Callable[[EngineRejected], Call | None] | None" = None
+    most_bytes: int = WHOLE_MOST
 
 
 class SignOfLife(msgspec.Struct, frozen=True):

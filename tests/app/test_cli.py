@@ -86,14 +86,14 @@ def test_one_run_leaves_nothing_behind_for_the_next(started: Started) -> None:
 
 def test_every_setting_is_a_flag_and_a_variable(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
     words = {
-        "join": "open", "log_level": "ERROR", "console_log_level": "ERROR", "mdns": "false", "vram_fallback": "false",
-        "context_protection": "warn", "keep_alive": "hold", "dynamic_num_ctx": "true",
-        "pre_warm_min_availability": "0.25", "num_ctx_auto_calculate": "true", "num_ctx_overrides": '{"m:1.5b": 7}',
-        "auto_pull": "any", "open_models": "true", "anthropic_model_map": '{"a": "b"}',
+        "join": "open", "log_level": "ERROR", "console_log_level": "ERROR", "context_protection": "warn",
+        "keep_alive": "hold", "pre_warm_min_availability": "0.25", "num_ctx_overrides": '{"m:1.5b": 7}',
+        "auto_pull": "any", "anthropic_model_map": '{"a": "b"}',
     }  # fmt: skip
     for _, values in sections(DEFAULT):
         for known, knob in zip(fields(values), knobs_of(type(values)), strict=True):
-            value = words.get(known.name, "7")
+            usual = getattr(values, known.name)
+            value = words.get(known.name, str(not usual) if isinstance(usual, bool) else "7")
             with monkeypatch.context() as patch:
                 patch.setenv(knob.variable, value)
                 herd()

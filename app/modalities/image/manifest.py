@@ -1,6 +1,20 @@
-"""The manifest of image. Knows its doors only: nothing here serves yet."""
+"""The manifest of image: pictures made of words. Knows its own folder only."""
+
+from pathlib import Path
 
 from app.modalities.base import Modality
+from app.modalities.image.catalogue import CATALOG
 from app.modalities.image.controller import Images
+from app.scoring import policy
 
-MODALITY = Modality(name="image", title="Images", controllers=(Images,), operation="image", icon="image", serves=False)
+HERE = Path(__file__).parent
+
+MODALITY = Modality(
+    name="image",
+    title="Images",
+    controllers=(Images,),
+    operation="image",
+    icon="image",
+    policy=policy.load((HERE / "policy.toml").read_text("utf-8")),
+    catalog=CATALOG,
+)

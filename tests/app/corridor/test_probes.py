@@ -1,19 +1,21 @@
 """Eighteen promises about a request that are easily broken, one test each, over real sockets where bytes matter.
 
-Two of them wait for images and embeddings: what is asserted there is the honest 501 of today, and has to change with
-the doors.
+One of them waits for embeddings: what is asserted there is the honest 501 of today, and has to change with the doors.
 """
 
 import asyncio
+import base64
 import json
 import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.fake_images import FakeImages, size_of
 from fakes.fake_ollama import FakeModel, FakeOllama
 from fakes.fake_speech import SAID, WAV, FakeSpeech, Sent
 from fakes.scripted import failing, replying, streaming
+from painters import painter, painting
 from running import loaded, running_router
 
 from app import cli
@@ -136,11 +138,15 @@ async def test_7_a_client_that_leaves_while_queued_is_never_sent_to_an_engine() 
         assert {trace["status"] for trace in await router.traces(2)} == {"completed", "client_disconnected"}
 
 
-@pytest.mark.parametrize("path", ["/v1/images/generations", "/api/generate-image"])
-async def test_8_an_image_has_the_size_that_was_asked_for(path: str) -> None:
-    async with running_router() as router:
-        answer = await router.http.post(path, json={"model": "m", "prompt": "a fox", "size": "512x256", "n": 2})
-        assert answer.status_code == 501  # until images are served
+async def test_8_an_image_has_the_size_that_was_asked_for_and_there_are_as_many_as_were_asked_for() -> None:
+    async with FakeImages() as fake, running_router() as router:
+        await router.beat(painter("a", painting("m", port=fake.port)))
+        body = {"model": "m", "prompt": "a fox", "size": "512x256"}
+        answer = await router.http.post("/v1/images/generations", json={**body, "n": 2})
+        pictures = [base64.b64decode(one["b64_json"]) for one in answer.json()["data"]]
+        assert [size_of(picture) for picture in pictures] == [(512, 256)] * 2
+        assert size_of((await router.http.post("/api/generate-image", json=body)).content) == (512, 256)
+        assert (await router.http.post("/api/generate-image", json={**body, "n": 2})).status_code == 400
 
 
 @pytest.mark.parametrize("field", ["file", "audio"])
