@@ -104,7 +104,7 @@ class Ticket:
     def __post_init__(self) -> None:
         demand = self.job.demand
         length = demand.prompt_tokens if demand.prompt_tokens > FITS_ALWAYS else 0
-        facts = (demand.modality, demand.operation, demand.needs, demand.substitutes, length)
+        facts = (demand.modality, demand.operation, demand.needs, demand.substitutes, demand.digest, length)
         self.kind = (self.keys, *facts, self.excluded)
 
     def exclude(self, node_id: str, failure: HerdError) -> None:

@@ -84,6 +84,26 @@ class Serves(Filter, frozen=True, kw_only=True, tag="serves"):
         return None
 
 
+class KnowsHow(Filter, frozen=True, kw_only=True, tag="knows_how"):
+    """The engine can do such work at all. One that tells of no operation is not known well enough to be refused."""
+
+    lasting: ClassVar[str] = "operation_missing"
+
+    def refuse(self, demand: Demand, candidate: Candidate) -> str | None:
+        if not candidate.operations or demand.operation in candidate.operations:
+            return None
+        return f"{candidate.engine} does not serve {demand.operation}"
+
+
+class SameDigest(Filter, frozen=True, kw_only=True, tag="same_digest"):
+    """The weights are the very ones that the demand asks for. Where no digest is known, they are like nobody else's."""
+
+    def refuse(self, demand: Demand, candidate: Candidate) -> str | None:
+        if not demand.digest or candidate.digest == demand.digest:
+            return None
+        return "its weights are others, or it cannot prove that they are the same"
+
+
 class OwnerAway(Filter, frozen=True, kw_only=True, tag="owner_away"):
     """The owner leaves enough of the machine to the fleet. A machine that learns no capacity always passes.
 
@@ -241,6 +261,8 @@ AnyFilter = (
     | OfModality
     | Online
     | Serves
+    | KnowsHow
+    | SameDigest
     | OwnerAway
     | PressureBelow
     | MemoryFits
@@ -251,6 +273,6 @@ AnyFilter = (
     | OneLoad
 )
 FILTERS: tuple[type[Filter], ...] = (
-    Capable, OfModality, Online, Serves, OwnerAway, PressureBelow, MemoryFits, Failing, ContextFits, DiskFits, Full,
-    OneLoad,
+    Capable, OfModality, Online, Serves, KnowsHow, SameDigest, OwnerAway, PressureBelow, MemoryFits, Failing, ContextFits,
+    DiskFits, Full, OneLoad,
 )  # fmt: skip

@@ -2,9 +2,10 @@
 
 ``spill``, repeated as numbers in the code:
  1. The best has a slot free: the best.
- 2. The totals are seconds: the wait is in them already, so the best is waited for.
+ 2. The totals are seconds: the wait is in them already, so the best is waited for. Not so by work that is sized.
  3. Another has the same model loaded, a slot free, and would be done no later than the best, whose line is waited out
-    first: the first such in the order of the ranking. A history that is not known is taken to be like the other's.
+    first: the first such in the order of the ranking. A history that is not known is taken to be like the other's, and
+    work that is sized is done no later by anybody.
  4. Nobody: the best is waited for.
 """
 
@@ -20,12 +21,12 @@ def spill(ranking: Ranking, demand: Demand, position: int, free: Callable[[Candi
     best = ranking.scored[0].candidate
     if free(best):  # (1)
         return ranking.scored[0]
-    if ranking.seconds:  # (2)
+    if ranking.seconds and not demand.sized:  # (2)
         return None
     for scored in ranking.scored[1:]:  # (3)
         other = scored.candidate
         same = other.ready_for(demand) and model_key(other.model.name) == model_key(best.model.name)
-        if same and free(other) and _no_later(other, best, position):
+        if same and free(other) and (demand.sized or _no_later(other, best, position)):
             return scored
     return None  # (4)
 

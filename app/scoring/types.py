@@ -22,7 +22,8 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
 
     ``context_needed`` is what prompt and output take, or what the client asked for. ``needs`` are capabilities
     (``vision``, ``tools``) without which the answer would be of another nature. ``resizes``: the request can tell an
-    engine how much context to load.
+    engine how much context to load. ``digest`` is the only one that will do (``Candidate.digest``). ``sized``: the work
+    is cut to the speed of the node that takes it, so that nobody is too slow for it.
     """
 
     modality: str
@@ -33,6 +34,8 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     needs: tuple[str, ...] = ()
     resizes: bool = False
     substitutes: bool = False
+    digest: str = ""
+    sized: bool = False
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,6 +140,11 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     holds: Holds = "whole"
     pause: Pause | None = None
     outlook: Outlook = Outlook()
+
+    @property
+    def digest(self) -> str:
+        """Which weights these are: the same for two candidates only where that is proven."""
+        return self.model.digest or f"{self.node_id}/{self.engine}"
 
     def ready_for(self, demand: Demand) -> bool:
         """Whether the answer can begin without loading anything: the model, or the model with more context."""

@@ -1,7 +1,7 @@
 """Each filter: whom it refuses, in which words, and that what is not known never refuses. Knows no policy file."""
 
 import pytest
-from builders import candidate, demand
+from builders import candidate, demand, model
 from msgspec.structs import replace
 
 from app.scoring.filters import (
@@ -9,12 +9,14 @@ from app.scoring.filters import (
     ContextFits,
     Filter,
     Full,
+    KnowsHow,
     MemoryFits,
     OfModality,
     OneLoad,
     Online,
     OwnerAway,
     PressureBelow,
+    SameDigest,
     Serves,
 )
 from app.scoring.types import Candidate, Pause
@@ -29,6 +31,7 @@ from node.wire import Capacity, ModelReport
         (OfModality(), replace(candidate(), model=ModelReport(name="m", modality="stt")), "for stt, not for llm"),
         (Serves(), candidate(healthy=False), "ollama is down"),
         (Serves(), candidate(operations=("embed",)), "does not serve chat"),
+        (KnowsHow(), candidate(operations=("embed",)), "does not serve chat"),
         (OwnerAway(), candidate(availability=0.1), "10% left by its owner, 20% needed"),
         (OwnerAway(), replace(candidate(), capacity=Capacity(mode="paused", reason="in a meeting")), "in a meeting"),
         (OwnerAway(), replace(candidate(), capacity=Capacity(mode="bootstrap", days_observed=2)), "2 days observed"),
@@ -44,7 +47,9 @@ def test_a_refusal_says_why_in_figures(gate: Filter, refused: Candidate, reason:
     assert reason in said
 
 
-@pytest.mark.parametrize("gate", [Capable(), Online(), Serves(), OwnerAway(), PressureBelow(), MemoryFits()])
+@pytest.mark.parametrize(
+    "gate", [Capable(), Online(), Serves(), KnowsHow(), SameDigest(), OwnerAway(), PressureBelow(), MemoryFits()]
+)
 def test_what_is_not_known_never_refuses(gate: Filter) -> None:
     assert gate.refuse(demand(needs=("vision",)), candidate(pressure="unavailable", status="degraded")) is None
 
@@ -62,6 +67,23 @@ def test_a_capability_may_make_up_for_the_kind_of_a_model() -> None:
     assert OfModality().refuse(asked, hears) == "is a model for llm, not for stt"
     assert OfModality(or_capable="audio").refuse(asked, hears) is None
     assert OfModality(or_capable="audio").refuse(asked, candidate(capabilities=("completion",))) is not None
+
+
+def test_an_engine_that_tells_of_no_operation_may_still_learn_to_know_how() -> None:
+    assert KnowsHow().refuse(demand(), candidate(operations=())) is None
+    assert Serves().refuse(demand(), candidate(operations=())) is not None
+
+
+def test_weights_are_the_same_only_where_their_digest_says_so() -> None:
+    def holding(node_id: str, digest: str) -> Candidate:
+        return candidate(node_id, model=model("m:1", digest=digest))
+
+    first, second, other = holding("a", "d1"), holding("b", "d1"), holding("c", "d2")
+    wanted = demand("m:1", digest=first.digest)
+    assert [SameDigest().refuse(wanted, one) is None for one in (first, second, other)] == [True, True, False]
+    unknown, too = holding("a", ""), holding("b", "")
+    wanted = demand("m:1", digest=unknown.digest)
+    assert [SameDigest().refuse(wanted, one) is None for one in (unknown, too, first)] == [True, False, False]
 
 
 def test_correction_critical_pressure_forbids_only_cold_loads() -> None:

@@ -43,6 +43,15 @@ def test_a_free_slot_elsewhere_is_granted_when_waiting_is_not_expected_to_be_fas
     assert granted(spill(ranking(BUSY, candidate("idle", loaded=True, p75_s=p75_s)), DEMAND, position, free)) == who
 
 
+def test_work_that_is_sized_goes_to_whoever_has_a_free_slot_however_slow() -> None:
+    slow = candidate("slow", loaded=True, p75_s=900.0)
+    assert spill(ranking(BUSY, slow), DEMAND, 1, free) is None
+    sized = demand(sized=True)
+    assert granted(spill(ranking(BUSY, slow), sized, 1, free)) == "slow"
+    assert granted(spill(ranking(BUSY, slow, seconds=True), sized, 1, free)) == "slow"
+    assert spill(ranking(BUSY, candidate("cold")), sized, 1, free) is None
+
+
 def test_a_model_is_not_loaded_for_it_nor_another_model_taken() -> None:
     cold = candidate("cold", p75_s=1.0)
     other = candidate("other", "mistral:7b", loaded=True, p75_s=1.0)
