@@ -50,7 +50,7 @@ LAW = {
 ADDRESSES = {
     "litestar": (
         "app.main", "app.lifespan", "app.api.*", "app.modalities.base", "app.modalities.http",
-        "app.modalities.unserved", "app.modalities.*.controller", "app.web.assets", "app.web.doors", "app.dev.engine",
+        "app.modalities.*.controller", "app.web.assets", "app.web.doors", "app.dev.engine",
         "app.web.live", "app.web.pages", "app.web.view", "app.modalities.incoming",
     ),
     "jinja2": ("app.web.live", "app.web.view"),

@@ -31,6 +31,7 @@ from app.fleet.ledger import Ledger, Trail
 from app.fleet.queue import Lease, Ticket
 from app.fleet.registry import Registry
 from app.fleet.reply import Exchange, Reply
+from app.fleet.split import Division, Splitter
 from app.fleet.watch import Watch
 from app.scoring.types import Absent, Held, Placed
 from app.settings.schema import Queue as Limits
@@ -68,6 +69,7 @@ class Dispatcher:
         self._granted: dict[int, asyncio.Future[Lease]] = {}
         self._watches: dict[int, Watch] = {}
         self.keeper = Keeper()
+        self._splitter = Splitter(court, self._serve, clock)
         self._log = structlog.get_logger("fleet")
         self.reaped = 0
         self.closing = False
@@ -79,7 +81,8 @@ class Dispatcher:
         """
         trail = Trail(job, self._clock())
         try:
-            return await self._serve(job, trail, tell)
+            division = self._splitter.divide(job, trail)
+            return await (self._serve(job, trail, tell) if division is None else self._serve_parts(division, trail))
         except asyncio.CancelledError:
             self._ledger.close(trail, "client_disconnected")
             raise
@@ -149,7 +152,7 @@ class Dispatcher:
         return silent
 
     async def _serve(self, job: Job, trail: Trail, tell: Tell | None) -> Reply:
-        if self.closing:
+        if self.closing and not trail.is_part:
             raise HoldTimeout("the router is stopping", retry_after_s=5)
         ticket = self._queue.enter(job, trail.entered_at)
         while True:
@@ -173,6 +176,11 @@ class Dispatcher:
                     raise _final(error) from error
                 ticket.exclude(lease.key[0], error)
                 self._ledger.attempt_failed(trail, error)
+
+    async def _serve_parts(self, division: Division, trail: Trail) -> Reply:
+        reply = await division.serve()
+        self._ledger.close(trail, "completed")
+        return reply
 
     async def _lease(self, ticket: Ticket, trail: Trail, tell: Tell | None) -> Lease:
         """Wait for a slot. After a failure nobody waits for a node that cannot serve: the failure is the answer."""
@@ -257,7 +265,7 @@ class Dispatcher:
             self._drop(lease, exchange, completed=outcome == "completed")
             self._ledger.close(trail, outcome, error)
 
-        retries = len(trail.attempts)
+        retries = trail.retries
         reply = Reply(
             job, route, meter, meter.content_type or exchange.content_type, first, not call.stream, retries, call,
             exchange, trail.first_at - trail.dispatched_at, close,

@@ -15,6 +15,10 @@ OURS = (401, 403, 407, 408)
 """What an engine or a door refuses is the router itself: a client has no part in that, and another node may do."""
 _CLIENTS = re.compile(r'invalid format: |option "[^"]*" must be of type ')
 """How an Ollama begins when it answers 500 although the request is at fault, not the engine."""
+_TOO_LONG = re.compile(
+    r"input \(\d+ tokens\) is too large to process|input (length )?exceeds (the |maximum )*context length"
+)
+"""What an engine says of a text that is longer than it can take: llama.cpp with a 500, an older Ollama too."""
 
 
 async def first_of_stream(exchange: Exchange, call: Call, route: Route) -> bytes:
@@ -57,6 +61,8 @@ async def refused(exchange: Exchange, route: Route) -> HerdError:
     body = await exchange.whole(1024 * 1024)
     words = _words(body) or f"status {exchange.status}"
     text = f"{route.node_id}: {words}"
+    if _TOO_LONG.search(words):
+        return EngineRejected(400, words)
     if exchange.status in (429, 503):
         return EngineBusy(text, retry_after_s=5)
     if exchange.status in OURS or (exchange.status >= 500 and not _CLIENTS.match(words)):

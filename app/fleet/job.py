@@ -3,7 +3,7 @@
 The life of a job: ``Job`` -> ``Ticket`` (waiting) -> ``Lease`` (a slot, closed once) -> ``Reply`` -> ``Outcome``.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -40,6 +40,17 @@ class Usage(msgspec.Struct, kw_only=True):
     thinking_tokens: int | None = None
     visible_tokens: int | None = None
     notes: tuple[str, ...] = ()
+
+
+def total(usages: Iterable[Usage]) -> Usage:
+    """What parts of one answer cost together: their tokens, and the longest of the loads that ran side by side."""
+    whole = Usage()
+    for usage in usages:
+        if usage.prompt_tokens is not None:
+            whole.prompt_tokens = (whole.prompt_tokens or 0) + usage.prompt_tokens
+        if usage.load_s is not None:
+            whole.load_s = max(whole.load_s or 0.0, usage.load_s)
+    return whole
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,12 +147,26 @@ class SignOfLife(msgspec.Struct, frozen=True):
     record: Callable[[str], bytes]
 
 
+class Parts(Protocol):
+    """A list whose inputs may be served apart, by several nodes that hold the very same model, and answered as one.
+
+    ``weights`` is what each input costs, in any unit. ``call`` asks for some of them: what its meter lets out is a
+    fragment of the answer. ``join`` makes the answer of all fragments, in order.
+    """
+
+    @property
+    def weights(self) -> Sequence[int]: ...
+    def call(self, route: Route, part: range) -> Call: ...
+    def join(self, fragments: Iterable[bytes], usage: Usage) -> bytes: ...
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One inference request as the house carries it.
 
     ``prepare`` is called once per attempt, when the node is known; it is pure and may raise a ``RequestError``.
     ``error_body`` renders an error as a whole answer and ``error_event`` as the last record of a stream, both in the
     client's dialect. ``stream`` says whether the *client* gets a stream; ``sign_of_life`` is for the time before it.
+    ``parts`` is set where the job is a list that is worth to be divided.
     """
 
     id: str
@@ -153,6 +178,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str
     stream: bool
     sign_of_life: SignOfLife | None = None
+    parts: Parts | None = None
     tags: tuple[str, ...] = ()
     client: str = ""
     user_agent: str = ""

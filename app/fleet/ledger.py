@@ -16,7 +16,8 @@ from node.wire import model_key
 class Trail:
     """What happened to one job so far. Times are monotonic seconds.
 
-    ``notes`` are those of the last attempt, after ``router_notes``: what was done before any.
+    ``notes`` are those of the last attempt, after ``router_notes``: what was done before any. ``is_part``: the job is
+    part of another one, which is written down instead, and whose ``attempts`` it shares.
     """
 
     job: Job
@@ -30,6 +31,11 @@ class Trail:
     first_at: float | None = None
     usage: Usage = field(default_factory=Usage)
     closed: bool = False
+    is_part: bool = False
+
+    @property
+    def retries(self) -> int:
+        return sum(attempt.outcome == "retried" for attempt in self.attempts)
 
 
 class Ledger:
@@ -66,7 +72,7 @@ class Ledger:
 
     def close(self, trail: Trail, outcome: Outcome, error: HerdError | None = None) -> None:
         """The one terminal trace of a job; closing twice changes nothing."""
-        if trail.closed:
+        if trail.closed or trail.is_part:
             return
         trail.closed = True
         now = self._clock()
@@ -88,7 +94,7 @@ class Ledger:
             model=trail.job.demand.models[0],
             node=route.node_id if route is not None else None,
             outcome=outcome,
-            retries=max(0, len(trail.attempts) - 1),
+            retries=trail.retries,
             waited_s=round(trail.waited_s, 4),
             ttft_s=None if trail.first_at is None else round(trail.first_at - trail.entered_at, 4),
             took_s=round(now - trail.entered_at, 4),
@@ -133,7 +139,7 @@ class Ledger:
             completion_tokens=usage.completion_tokens,
             cached_tokens=usage.cached_tokens,
             finish_reason=usage.finish_reason,
-            retry_count=max(0, len(trail.attempts) - 1),
+            retry_count=trail.retries,
             fallback_used=route is not None and route.how != "asked",
             excluded_nodes=[attempt.node_id for attempt in trail.attempts if attempt.outcome == "retried"] or None,
             attempts=trail.attempts,

@@ -22,7 +22,10 @@ from fakes.scripted import Answer, Request, replying
 
 
 class FakeLlama(FakeOllama):
-    """``total_slots`` is what /props and /slots tell; ``embeddings`` whether it was started with them."""
+    """``total_slots`` is what /props and /slots tell; ``embeddings`` whether it was started with them.
+
+    A text of more than ``batch`` words is too long for a vector, and is answered as llama.cpp does.
+    """
 
     def __init__(self, *models: FakeModel, port: int = 0, host: str = "127.0.0.1", parallel: int = 0) -> None:
         super().__init__(*models or (FakeModel("smollm2:135m", loaded=True),), port=port, host=host, parallel=parallel)
@@ -33,6 +36,7 @@ class FakeLlama(FakeOllama):
         self.router = False
         self.embeddings = False
         self.messages = True
+        self.batch = 512
 
     def find(self, name: object) -> FakeModel | None:
         """llama.cpp serves its one model under any name; only a router looks at it."""
@@ -73,11 +77,22 @@ class FakeLlama(FakeOllama):
                 return _refused("File Not Found", "not_found_error", 404)
             case "POST", "/v1/embeddings" if llama and not self.embeddings:
                 return _refused("This server does not support embeddings.", "not_supported_error", 501)
+            case "POST", "/v1/embeddings" if llama and (words := self._longest(request)) > self.batch:
+                said = f"input ({words} tokens) is too large to process. increase the physical batch size"
+                return _refused(f"{said} (current batch size: {self.batch})", "server_error", 500)
             case "GET", "/" | "/v1/models/":
                 return _refused("File Not Found", "not_found_error", 404)
             case "POST", path if llama and path in INFERENCE and request.body == b"{}":
                 return _refused("'prompt' is required", "invalid_request_error", 400)
         return None
+
+    def _longest(self, request: Request) -> int:
+        """Words of the longest text in a request."""
+        told = request.json().get("input", "")
+        return max(
+            (len(text.split()) for text in ([told] if isinstance(told, str) else told) if isinstance(text, str)),
+            default=0,
+        )
 
     def _props(self) -> dict[str, Any]:
         if self.router:

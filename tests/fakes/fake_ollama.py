@@ -17,8 +17,10 @@ Program: ``python tests/fakes/fake_ollama.py --port 11434 --words 40 --first 0.2
 
 import argparse
 import asyncio
+import base64
 import hashlib
 import json
+import struct
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -97,7 +99,10 @@ class FakeModel:
 
 
 class FakeOllama(ScriptedServer):
-    """``words`` is the default answer, ``prompt_tokens`` what a prompt counts; ``store``: see fake_store.py."""
+    """``words`` is the default answer, ``prompt_tokens`` what a prompt counts; ``store``: see fake_store.py.
+
+    A text's vector is made of the text, and takes ``input_s``.
+    """
 
     def __init__(
         self, *models: FakeModel, port: int = 0, host: str = "127.0.0.1", version: str = "0.31.0", parallel: int = 0
@@ -112,6 +117,7 @@ class FakeOllama(ScriptedServer):
         self.hold_last: asyncio.Event | None = None
         self.first_s = 0.0
         self.word_s = 0.0
+        self.input_s = 0.0
         self._room = asyncio.Semaphore(parallel) if parallel else None
 
     def counts(self, request: Request) -> bool:
@@ -231,24 +237,38 @@ class FakeOllama(ScriptedServer):
     def _embed(self, body: dict[str, Any]) -> Answer:
         if self._loaded(body) is None:
             return _absent(body, UNPULLED)
-        texts = body.get("input") if isinstance(body.get("input"), list) else [body.get("input", "")]
-        vectors = [_vector(str(text)) for text in texts]
+        texts = body.get("input", [])
+        texts = [texts] if isinstance(texts, str) else texts
+        if not all(isinstance(text, str) for text in texts):
+            return replying({"error": "invalid input type"}, 400)
+        vectors = [vector_of(text)[: body.get("dimensions")] for text in texts if text]
         counted = {"prompt_eval_count": len(vectors), "total_duration": 1_000_000, "load_duration": 1_000}
-        return Answer(pieces=self._paced([], _line({"model": body.get("model"), "embeddings": vectors, **counted})))
+        line = _line({"model": body.get("model"), "embeddings": vectors, **counted})
+        return Answer(pieces=self._worked(len(vectors), line))
 
     def _embeddings(self, body: dict[str, Any]) -> Answer:
         if self._loaded(body) is None:
             return _absent(body, UNPULLED)
-        return Answer(pieces=self._paced([], _line({"embedding": _vector(str(body.get("prompt", "")))})))
+        return Answer(pieces=self._worked(1, _line({"embedding": vector_of(str(body.get("prompt", "")))})))
 
     def _openai_embeddings(self, body: dict[str, Any]) -> Answer:
         if self._loaded(body) is None:
             return _openai_absent(body, UNPULLED)
-        texts = body.get("input") if isinstance(body.get("input"), list) else [body.get("input", "")]
-        rows = [{"object": "embedding", "index": i, "embedding": _vector(str(t))} for i, t in enumerate(texts)]
+        told = body.get("input", "")
+        single = isinstance(told, str) or (told and isinstance(told[0], int))
+        vectors = [vector_of(str(text)) for text in ([told] if single else told)]
+        shown: list[Any] = [packed(one) for one in vectors] if body.get("encoding_format") == "base64" else vectors
+        rows = [{"object": "embedding", "index": i, "embedding": one} for i, one in enumerate(shown)]
         usage = {"prompt_tokens": len(rows), "total_tokens": len(rows)}
         whole = {"object": "list", "data": rows, "model": body.get("model"), "usage": usage}
-        return Answer(pieces=self._paced([], json.dumps(whole).encode()))
+        return Answer(pieces=self._worked(len(rows), json.dumps(whole).encode()))
+
+    async def _worked(self, inputs: int, answer: bytes) -> AsyncIterator[Piece]:
+        """The answer after the time that so many inputs take, and this fake's pauses."""
+        async for piece in self._paced([], answer):
+            if piece is answer:
+                yield inputs * self.input_s
+            yield piece
 
     def _messages(self, body: dict[str, Any]) -> Answer:
         if self._loaded(body) is None:
@@ -323,8 +343,14 @@ def _event(value: Any) -> bytes:
     return b"data: " + json.dumps(value, separators=(",", ":")).encode() + b"\n\n"
 
 
-def _vector(text: str) -> list[float]:
-    return [byte / 255 for byte in hashlib.sha256(text.encode()).digest()[:8]]
+def vector_of(text: str) -> list[float]:
+    """Numbers that a 32-bit float holds exactly, so that no way of writing them changes them."""
+    return [byte / 256 for byte in hashlib.sha256(text.encode()).digest()[:8]]
+
+
+def packed(vector: list[float]) -> str:
+    """A vector as OpenAI's API writes it in base64."""
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
 
 
 def _absent(body: dict[str, Any], words: str = "model '{}' not found", *, tagged: bool = False) -> Answer:

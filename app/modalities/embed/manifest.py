@@ -1,8 +1,20 @@
-"""The manifest of embed. Knows its doors only: nothing here serves yet."""
+"""The manifest of embed: models that turn text into vectors. Knows its own folder only."""
 
+from pathlib import Path
+
+from app import catalog
 from app.modalities.base import Modality
 from app.modalities.embed.controller import Embeddings
+from app.scoring import policy
+
+HERE = Path(__file__).parent
 
 MODALITY = Modality(
-    name="embed", title="Embeddings", controllers=(Embeddings,), operation="embed", icon="braces", serves=False
+    name="embed",
+    title="Embeddings",
+    controllers=(Embeddings,),
+    operation="embed",
+    icon="braces",
+    policy=policy.load((HERE / "policy.toml").read_text("utf-8")),
+    catalog=catalog.load((HERE / "catalog.toml").read_text("utf-8")),
 )

@@ -81,18 +81,6 @@ async def test_a_body_over_the_limit_is_413_before_it_is_read() -> None:
         assert (await router.http.post("/api/generate", content=pieces())).status_code == 413
 
 
-@pytest.mark.parametrize(
-    ("path", "openai"),
-    [("/api/embed", False), ("/v1/embeddings", True)],
-)
-async def test_a_modality_that_is_not_served_yet_says_501_in_the_callers_dialect(path: str, openai: bool) -> None:
-    async with running_router() as router:
-        answer = await router.http.post(path, json={"model": "m", "input": "x"})
-        assert answer.status_code == 501
-        error = answer.json()["error"]
-        assert "not served" in (error["message"] if openai else error)
-
-
 async def test_an_unknown_path_and_a_wrong_method_speak_the_callers_dialect() -> None:
     async with running_router() as router:
         assert isinstance((await router.http.get("/api/nothing")).json()["error"], str)

@@ -1,7 +1,4 @@
-"""Eighteen promises about a request that are easily broken, one test each, over real sockets where bytes matter.
-
-One of them waits for embeddings: what is asserted there is the honest 501 of today, and has to change with the doors.
-"""
+"""Eighteen promises about a request that are easily broken, one test each, over real sockets where bytes matter."""
 
 import asyncio
 import base64
@@ -12,7 +9,7 @@ from typing import Any
 
 import pytest
 from fakes.fake_images import FakeImages, size_of
-from fakes.fake_ollama import FakeModel, FakeOllama
+from fakes.fake_ollama import FakeModel, FakeOllama, vector_of
 from fakes.fake_speech import SAID, WAV, FakeSpeech, Sent
 from fakes.scripted import failing, replying, streaming
 from painters import painter, painting
@@ -160,9 +157,17 @@ async def test_9_speech_may_be_sent_as_file_or_as_audio(field: str) -> None:
 
 @pytest.mark.parametrize("path", ["/api/embeddings", "/api/embed", "/v1/embeddings"])
 async def test_10_embeddings_of_a_prompt_are_one_vector_and_their_tags_are_kept(path: str) -> None:
-    async with running_router() as router:
-        answer = await router.http.post(path, json={"model": "m", "prompt": "x", "input": "x"})
-        assert answer.status_code == 501  # until embeddings are served
+    async with FakeOllama(FakeModel("m:latest", loaded=True)) as fake, running_router() as router:
+        await router.join("a", fake, loaded("m:latest", modality="embed"), operations=("embed",))
+        told = {"input": "x"} if path.startswith("/v1") else {"prompt": "x"}
+        answer = await router.http.post(path, json={"model": "m", **told}, headers={"X-Herd-Tags": "search"})
+        assert answer.status_code == 200
+        said = answer.json()
+        vectors = [row["embedding"] for row in said["data"]] if path.startswith("/v1") else said["embeddings"]
+        assert vectors == [vector_of("x")]
+        assert said.get("embedding") == (vector_of("x") if path == "/api/embeddings" else None)
+        [trace] = await router.traces(tag="search")
+        assert (trace["modality"], trace["tags"]) == ("embed", ["search"])
 
 
 async def test_11_a_whole_answer_keeps_the_text_of_generate_and_the_tool_calls_and_thoughts_of_a_chat() -> None:
