@@ -16,7 +16,8 @@ import httpx
 import msgspec
 
 from node.engines.base import Engine, Kind
-from node.engines.gguf import Head, model_files, model_name_of, read_head
+from node.engines.digest import FileDigest
+from node.engines.gguf import Head, is_part, model_files, model_name_of, read_head
 from node.engines.openai import OpenAIEngine
 from node.engines.process import Child, Restarts
 from node.engines.reading import mapping, text
@@ -51,6 +52,11 @@ class ModelFile(msgspec.Struct, frozen=True, kw_only=True):
         return self.head.need_bytes(self.size_bytes, self.context_per_slot * self.parallel)
 
     @property
+    def is_provable(self) -> bool:
+        """Whether its weights are worth a digest: lists for embedding models are divided over equal ones."""
+        return self.head.embedding and not is_part(self.path)
+
+    @property
     def on_disk(self) -> ModelReport:
         return ModelReport(
             name=self.name,
@@ -78,6 +84,7 @@ class EmbeddedEngine:
         self._server: OpenAIEngine | None = None
         self._restarts = Restarts()
         self._trouble = ""
+        self._digest = FileDigest(file.path)
         self._closed = False
 
     @property
@@ -106,6 +113,7 @@ class EmbeddedEngine:
                 modality=disk.modality,
                 size_bytes=disk.size_bytes,
                 modified_at=disk.modified_at,
+                digest=self._digest.told,
                 family=disk.family,
                 capabilities=disk.capabilities if disk.modality == "embed" else model.capabilities,
             )
@@ -124,6 +132,7 @@ class EmbeddedEngine:
 
     async def aclose(self) -> None:
         self._closed = True
+        self._digest.close()
         child, self._child, self._server = self._child, None, None
         if child is not None:
             await child.stop()
@@ -156,6 +165,8 @@ class EmbeddedEngine:
                 self._server, self._trouble = OpenAIEngine(self.name, address, self._http), ""
 
     async def _spawn(self) -> None:
+        if self.file.is_provable:
+            self._digest.look()  # at each start: it may be another file by now
         try:
             self._child = await Child.spawn(_command(self.file), _environment())
         except OSError as exc:

@@ -86,6 +86,11 @@ def model_files(folder: Path) -> list[Path]:
     return [path for path in first if not path.name.lower().startswith("mmproj")]
 
 
+def is_part(path: Path) -> bool:
+    """Whether the model lies in several files."""
+    return _PART.search(path.stem) is not None
+
+
 def _values(file: BinaryIO) -> dict[str, Value]:
     if file.read(4) != b"GGUF":
         raise EOFError
