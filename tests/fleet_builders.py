@@ -43,6 +43,7 @@ def job(*models: str, request_id: str = "r", needs: Iterable[str] = ()) -> Job:
         dialect="ollama",
         endpoint="/api/chat",
         stream=True,
+        loads_by="/api/generate",
     )
 
 

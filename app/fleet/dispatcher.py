@@ -245,7 +245,7 @@ class Dispatcher:
             elif not lease.chosen.candidate.model.loaded:
                 self.loaded(lease.key)
             if call.keeps:
-                self.keeper.want(lease.key, trail.first_at)
+                self.keeper.want(lease.key, job.loads_by, trail.first_at)
             if lease.id in self._watches:
                 self._watches[lease.id].begun = True
         except BaseException as error:

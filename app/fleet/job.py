@@ -166,7 +166,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     ``prepare`` is called once per attempt, when the node is known; it is pure and may raise a ``RequestError``.
     ``error_body`` renders an error as a whole answer and ``error_event`` as the last record of a stream, both in the
     client's dialect. ``stream`` says whether the *client* gets a stream; ``sign_of_life`` is for the time before it.
-    ``parts`` is set where the job is a list that is worth to be divided.
+    ``parts`` is set where the job is a list that is worth to be divided. ``loads_by`` is the path by which an Ollama is
+    asked, with nothing to work on, to load such a model or to keep it.
     """
 
     id: str
@@ -179,6 +180,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool
     sign_of_life: SignOfLife | None = None
     parts: Parts | None = None
+    loads_by: str = ""
     tags: tuple[str, ...] = ()
     client: str = ""
     user_agent: str = ""

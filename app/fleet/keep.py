@@ -24,6 +24,7 @@ class Keep(msgspec.Struct, frozen=True):
     """One empty request that loads nothing and lets the model stay. ``body`` names the context that is loaded."""
 
     key: Key
+    path: str
     body: bytes
 
 
@@ -31,16 +32,16 @@ class Keeper:
     """Remembers which models are wanted, and whom it asked when. Times are monotonic seconds."""
 
     def __init__(self) -> None:
-        self._wanted: dict[Key, float] = {}
+        self._wanted: dict[Key, tuple[float, str]] = {}
         self._asked: dict[Key, float] = {}
 
-    def want(self, key: Key, now: float) -> None:
-        """A request that could not say how long its model shall stay was served there."""
-        self._wanted[key] = now
+    def want(self, key: Key, path: str, now: float) -> None:
+        """A request that could not say how long its model shall stay was served there; ``path`` is where to ask."""
+        self._wanted[key] = (now, path)
 
     def due(self, loaded: Iterable[Holding], now: float, wall: datetime) -> list[Keep]:
         """Whom to ask now: models that are wanted, in an Ollama's memory, and would leave it."""
-        self._wanted = {key: at for key, at in self._wanted.items() if now - at < WANTED_S}
+        self._wanted = {key: told for key, told in self._wanted.items() if now - told[0] < WANTED_S}
         self._asked = {key: at for key, at in self._asked.items() if now - at < AGAIN_S}
         if not self._wanted:
             return []
@@ -49,7 +50,7 @@ class Keeper:
             key = (holding.node.node_id, holding.engine.name, holding.key)
             if key in self._wanted and key not in self._asked and _asks(holding, wall):
                 self._asked[key] = now
-                found.append(Keep(key, _body(holding)))
+                found.append(Keep(key, self._wanted[key][1], _body(holding)))
         return found
 
 

@@ -94,7 +94,7 @@ class Duties:
         node_id, engine, model = key = prewarm.key
         loaded = False
         try:
-            await self._nodes.ask(node_id, engine, "/api/generate", prewarm.body, timeout_s=self._prewarm_timeout_s)
+            await self._nodes.ask(node_id, engine, prewarm.path, prewarm.body, timeout_s=self._prewarm_timeout_s)
             loaded = True
         except HerdError as error:
             self._log.warning("prewarm.failed", node=node_id, model=model, error=error.message)
@@ -111,7 +111,7 @@ class Duties:
         """Not answered is no harm: the model is asked for again while it is wanted."""
         node_id, engine, model = keep.key
         try:
-            await self._nodes.ask(node_id, engine, "/api/generate", keep.body)
+            await self._nodes.ask(node_id, engine, keep.path, keep.body)
         except HerdError as error:
             self._log.debug("model.unkept", node=node_id, model=model, error=error.message)
         else:

@@ -19,14 +19,13 @@ from node.wire import model_key
 
 AGAIN_S = 60.0
 """Seconds after a load ahead that failed before the same is tried again."""
-SERVED = ("chat", "generate")
-"""Operations whose models an empty ``/api/generate`` loads."""
 
 
 class Prewarm(msgspec.Struct, frozen=True):
     """One empty request that loads a model. ``waiting`` are the requests it is done for."""
 
     key: Key
+    path: str
     body: bytes
     waiting: int
 
@@ -49,7 +48,7 @@ class Prewarmer:
         seen: set[str] = set()
         for ticket in tickets:
             demand, model = ticket.job.demand, model_key(ticket.job.demand.models[0])
-            if model in seen or demand.operation not in SERVED:
+            if model in seen or not ticket.job.loads_by:
                 continue
             seen.add(model)
             verdict = judge(demand)
@@ -58,7 +57,7 @@ class Prewarmer:
             one = runner_up(verdict.ranking, demand, threshold=self._threshold, min_availability=self._min_availability)
             if one is not None and self._may(key_of(one), now):
                 self._under_way.add(key_of(one))
-                found.append(_prewarm(one, verdict.ranking, demand))
+                found.append(_prewarm(one, verdict.ranking, demand, ticket.job.loads_by))
         return found
 
     def ended(self, key: Key, now: float, *, loaded: bool) -> None:
@@ -92,10 +91,10 @@ def _fit(one: Candidate, min_availability: float) -> bool:
     return one.capacity is None or one.capacity.availability >= min_availability
 
 
-def _prewarm(one: Candidate, ranking: Ranking, demand: Demand) -> Prewarm:
+def _prewarm(one: Candidate, ranking: Ranking, demand: Demand, path: str) -> Prewarm:
     """With the context that the model has where it is loaded, so that the first request does not load it anew."""
     ready = [scored.candidate for scored in ranking.scored if scored.candidate.ready_for(demand)]
     context = next((other.model.context_length for other in ready if other.model.context_length), None)
     told = {"model": one.model.name, "keep_alive": -1, "stream": False}
     body = msgspec.json.encode({**told, "options": {"num_ctx": context}} if context and one.resizes else told)
-    return Prewarm(key_of(one), body, sum(other.load.waiting for other in ready))
+    return Prewarm(key_of(one), path, body, sum(other.load.waiting for other in ready))

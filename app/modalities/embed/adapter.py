@@ -69,6 +69,7 @@ def job(
         endpoint=endpoint,
         stream=False,
         parts=asked if divides else None,
+        loads_by=PATHS["ollama"],
         tags=tags.collect(fields.get("metadata"), caller.tags, fields.get("user")),
         client=caller.address,
         user_agent=caller.user_agent,

@@ -122,6 +122,7 @@ def job(
         endpoint=endpoint,
         stream=stream,
         sign_of_life=request.sign_of_life(),
+        loads_by="/api/generate",
         tags=tags.collect(fields.get("metadata"), tag_header, fields.get("user")),
         client=client,
         user_agent=user_agent,

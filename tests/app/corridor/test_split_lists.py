@@ -14,6 +14,8 @@ from fakes.fake_ollama import FakeModel, FakeOllama, packed, vector_of
 from fakes.scripted import failing, hang, replying
 from running import RunningRouter, loaded, running_router
 
+from node.wire import ModelReport
+
 MODEL = "all-minilm:latest"
 TEXTS = [f"document {n}" for n in range(400)]
 LIST = {"model": MODEL, "input": TEXTS}
@@ -235,6 +237,18 @@ async def test_a_node_that_hangs_is_found_out_by_its_silence() -> None:
         answer = await fleet.ask()
         assert answer.json()["embeddings"] == [vector_of(text) for text in TEXTS]
         assert (await fleet.trace())["retry_count"] == 1
+
+
+async def test_a_node_that_holds_the_model_on_disk_loads_it_ahead_and_takes_its_share() -> None:
+    async with running(0.002) as fleet, FakeOllama(FakeModel(MODEL)) as cold:
+        on_disk = ModelReport(name=MODEL, modality="embed", digest="d1", size_bytes=50_000_000)
+        await fleet.router.join("cold", cold, on_disk, operations=("embed", "load"))
+        answer = await fleet.ask(input=TEXTS * 5)
+        assert "cold=" in answer.headers["x-fleet-split"]
+        first, *parts = cold.asked("/api/embed")
+        assert "input" not in first.json()
+        assert first.json()["keep_alive"] == -1
+        assert parts
 
 
 async def test_an_answer_too_large_to_put_together_is_refused_early(monkeypatch: pytest.MonkeyPatch) -> None:

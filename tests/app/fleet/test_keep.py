@@ -24,7 +24,7 @@ def fleet(kind: str = "ollama", **more: Any) -> Registry:
 
 def wanting(now: float = 0.0) -> Keeper:
     keeper = Keeper()
-    keeper.want(KEY, now)
+    keeper.want(KEY, "/api/generate", now)
     return keeper
 
 
@@ -35,7 +35,7 @@ def test_a_wanted_model_that_would_leave_is_asked_for_once_with_the_context_that
     assert json.loads(keep.body) == {
         "model": "m:1", "keep_alive": -1, "stream": False, "options": {"num_ctx": 8192},
     }  # fmt: skip
-    keeper.want(KEY, 2.0)
+    keeper.want(KEY, "/api/generate", 2.0)
     assert keeper.due(registry.loaded(), 3.0, NOON) == []
     assert len(keeper.due(registry.loaded(), 1.0 + AGAIN_S, NOON)) == 1
 
