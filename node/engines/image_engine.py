@@ -61,8 +61,6 @@ class ImageEngine:
         troubles = [program.trouble for program in self._programs.values() if program.trouble]
         if held:
             troubles.insert(0, self._quarantine())
-        if not models and not troubles:
-            troubles.append(f"{self.name} is being asked what it can do.")
         return EngineReport(
             name=self.name,
             kind=self.kind,

@@ -17,13 +17,13 @@ MISSING_AGAIN_S = 60.0
 class Program:
     """``abilities`` is None until it has told them; then they stay, for a new installation is a new engine.
 
-    ``trouble`` says in a sentence why there are none (empty: it is being asked).
+    ``trouble`` says in a sentence why there are none.
     """
 
     def __init__(self, tool: ImageTool, path: Path) -> None:
         self.path = path
         self.abilities: Abilities | None = None
-        self.trouble = ""
+        self.trouble = f"{path} is being asked what it can do."
         self._tool = tool
         self._asked: Child | None = None
         self._asked_at = 0.0
@@ -44,9 +44,10 @@ class Program:
             await asked.stop()
 
     async def _ask(self, now: float) -> None:
-        self.trouble = await asyncio.to_thread(self._tool.missing, self.path)
-        self._ask_at = now + (MISSING_AGAIN_S if self.trouble else HELP_AGAIN_S)
-        if self.trouble:
+        missing = await asyncio.to_thread(self._tool.missing, self.path)
+        self._ask_at = now + (MISSING_AGAIN_S if missing else HELP_AGAIN_S)
+        if missing:
+            self.trouble = missing
             return
         try:
             self._asked = await run([str(self.path), "--help"], STDOUT, COLUMNS="200")
@@ -64,7 +65,7 @@ class Program:
             self.trouble = f"{self.path} --help did not end within {HELP_BUDGET_S:g} s."
         else:
             if code == 0:
-                self.abilities = abilities_of(said.decode("utf-8", "replace"))
+                self.abilities, self.trouble = abilities_of(said.decode("utf-8", "replace")), ""
             else:
                 self.trouble = f"{self.path} --help failed: {last_line(asked.tail) or f'exit code {code}'}"
         self._asked = None
