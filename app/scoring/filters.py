@@ -273,6 +273,6 @@ AnyFilter = (
     | OneLoad
 )
 FILTERS: tuple[type[Filter], ...] = (
-    Capable, OfModality, Online, Serves, KnowsHow, SameDigest, OwnerAway, PressureBelow, MemoryFits, Failing, ContextFits,
-    DiskFits, Full, OneLoad,
+    Capable, OfModality, Online, Serves, KnowsHow, SameDigest, OwnerAway, PressureBelow, MemoryFits, Failing,
+    ContextFits, DiskFits, Full, OneLoad,
 )  # fmt: skip

@@ -73,7 +73,8 @@ def test_only_whole_embedding_models_are_read_for_it(name: str, embedding: bool,
 async def test_an_engine_looks_at_its_file_whenever_it_starts(tmp_path: Path, http, monkeypatch) -> None:
     file = tmp_path / "minilm.gguf"
     file.write_bytes(b"weights")
-    monkeypatch.setattr("node.engines.embedded._command", lambda file: [sys.executable, "-c", "import time; time.sleep(30)"])
+    sleeper = [sys.executable, "-c", "import time; time.sleep(30)"]
+    monkeypatch.setattr("node.engines.embedded._command", lambda file: sleeper)
     told = ModelFile(name="m", path=file, size_bytes=7, modified_at="", head=Head(embedding=True))
     engine = EmbeddedEngine("embedded", told, http)
     await engine.start()
