@@ -116,14 +116,11 @@ class Division:
 
     def _keep(self, part: "Part", reply: Reply, trail: Trail) -> None:
         taken = part.range
-        assert taken is not None
-        assert trail.first_at is not None
-        assert trail.dispatched_at is not None
-        seconds = trail.first_at - trail.dispatched_at
-        self.speeds.observe(_key(reply.route), self.plan.weight(taken), seconds)
+        assert taken is not None, "what was served was cut before"
+        self.speeds.observe(_key(reply.route), self.plan.weight(taken), reply.took_s)
         share = self._shares.setdefault(_key(reply.route), Share(reply.route))
         share.inputs += len(taken)
-        share.busy_s += seconds
+        share.busy_s += reply.took_s
         if not self._fragments:
             self._trail.waited_s = trail.waited_s
         self._trail.first_at = trail.first_at
