@@ -43,8 +43,7 @@ class Spool:
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """All that was written, from the beginning."""
         if not self._filed:
-            for piece in tuple(self._held):
-                yield piece
+            yield b"".join(self._held)  # as one: it may have come in a great many drops
             return
         if self._held:
             await self._put()
