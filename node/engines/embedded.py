@@ -7,8 +7,6 @@ reported too, as a model on disk of an engine without operations, with the reaso
 import asyncio
 import importlib.metadata
 import importlib.util
-import os
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,8 +16,9 @@ import msgspec
 from node.engines.base import Engine, Kind
 from node.engines.digest import FileDigest
 from node.engines.gguf import Head, is_part, model_files, model_name_of, read_head
+from node.engines.kept import Kept
 from node.engines.openai import OpenAIEngine
-from node.engines.process import Child, Restarts
+from node.engines.process import Child, own_environment, own_program
 from node.engines.reading import mapping, text
 from node.machine.processes import available_bytes, physical_cores
 from node.wire import EngineReport, ModelReport
@@ -80,12 +79,10 @@ class EmbeddedEngine:
         self.name = name
         self.file = file
         self._http = http
-        self._child: Child | None = None
+        self._kept = Kept(f"The engine of {file.name}", self._spawn)
         self._server: OpenAIEngine | None = None
-        self._restarts = Restarts()
-        self._trouble = ""
+        self._served_by: Child | None = None
         self._digest = FileDigest(file.path)
-        self._closed = False
 
     @property
     def url(self) -> str:
@@ -95,11 +92,10 @@ class EmbeddedEngine:
     @property
     def pid(self) -> int | None:
         """The child's process id, while there is one."""
-        return self._child.pid if self._child else None
+        return self._kept.child.pid if self._kept.child else None
 
     async def start(self) -> None:
-        if not self.file.refusal and not self._closed:
-            await self._spawn()
+        await self._tend()
 
     async def report(self) -> EngineReport:
         await self._tend()
@@ -131,53 +127,37 @@ class EmbeddedEngine:
         )
 
     async def aclose(self) -> None:
-        self._closed = True
+        self._server = None
         self._digest.close()
-        child, self._child, self._server = self._child, None, None
-        if child is not None:
-            await child.stop()
+        await self._kept.aclose()
 
     def _not_serving(self) -> EngineReport:
-        why = self.file.refusal or self._trouble or f"{self.file.name} is being loaded."
+        why = self.file.refusal or self._kept.trouble or f"{self.file.name} is being loaded."
         return EngineReport(
             name=self.name,
             kind=self.kind,
             version=version(),
             healthy=bool(self.file.refusal),
             error=why,
+            quarantined=self._kept.restarts.quarantined,
             models=(self.file.on_disk,),
         )
 
     async def _tend(self) -> None:
-        """Notice what became of the child: it serves now, or it ended and may be started again."""
-        now = asyncio.get_running_loop().time()
-        child = self._child
-        if child is not None and not child.running:
-            self._restarts.crashed(now)
-            self._trouble = self._told_of(child)
-            self._child = self._server = None
-            await child.stop()
-        if self._child is None and not self.file.refusal and not self._closed and self._restarts.may_start(now):
-            await self._spawn()
-        elif child is not None and self._server is None and child.line:
+        """Notice what became of the child: it serves now, or it ended and another one is there."""
+        child = None if self.file.refusal else await self._kept.tend()
+        if child is not self._served_by:
+            self._server = self._served_by = None
+        if child is not None and self._server is None and child.line:
             address = text(mapping(_json(child.line)).get("address"))
             if address:
-                self._server, self._trouble = OpenAIEngine(self.name, address, self._http), ""
+                self._server, self._served_by = OpenAIEngine(self.name, address, self._http), child
+                self._kept.recovered()
 
-    async def _spawn(self) -> None:
+    async def _spawn(self) -> Child:
         if self.file.is_provable:
             self._digest.look()  # at each start: it may be another file by now
-        try:
-            self._child = await Child.spawn(_command(self.file), _environment())
-        except OSError as exc:
-            self._restarts.crashed(asyncio.get_running_loop().time())
-            self._trouble = f"The engine of {self.file.name} cannot be started: {exc}."
-
-    def _told_of(self, child: Child) -> str:
-        last = [line.strip() for line in child.tail.splitlines() if line.strip()][-1:]
-        why = f" Its last word: {text(last[0][:200])}" if last else ""
-        held = " It crashed five times in five minutes and is tried every ten." if self._restarts.quarantined else ""
-        return f"The engine of {self.file.name} {child.ending}.{held}{why}"
+        return await Child.spawn(_command(self.file), own_environment())
 
 
 def available() -> bool:
@@ -249,14 +229,7 @@ def _command(file: ModelFile) -> list[str]:
     words = ["--model", str(file.path.resolve()), "--name", file.name, "--context", str(context)]
     words += ["--parallel", str(file.parallel), "--threads", str(file.threads)]
     embedding = ["--embedding"] if file.head.embedding else []
-    return [sys.executable, "-P", "-m", "node.engines.llama_child", *words, *embedding]
-
-
-def _environment() -> dict[str, str]:
-    """Passive waiting, or OpenMP's spinning threads would starve everything else on a small machine."""
-    root = str(Path(__file__).resolve().parents[2])
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "OMP_WAIT_POLICY": "passive", "PYTHONPATH": os.pathsep.join(paths)}
+    return own_program("node.engines.llama_child", *words, *embedding)
 
 
 def _json(line: bytes) -> object:

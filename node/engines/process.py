@@ -11,6 +11,7 @@ import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 TAIL_LIMIT = 4096
 LINE_LIMIT = 4096
@@ -133,6 +134,21 @@ class Child(asyncio.SubprocessProtocol):
         except TimeoutError:
             return False
         return True
+
+
+def own_program(module: str, *words: str) -> list[str]:
+    """The command line of a program of this tree."""
+    return [sys.executable, "-P", "-m", module, *words]
+
+
+def own_environment(**more: str) -> dict[str, str]:
+    """The environment in which a program of this tree finds itself, and in which its threads wait without spinning.
+
+    OpenMP's spinning threads would starve everything else on a small machine.
+    """
+    root = str(Path(__file__).resolve().parents[2])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "OMP_WAIT_POLICY": "passive", "PYTHONPATH": os.pathsep.join(paths), **more}
 
 
 class Restarts:

@@ -71,13 +71,14 @@ async def test_a_child_that_cannot_live_is_tried_again_and_then_held_in_quaranti
         embedded, "_command", lambda file: [sys.executable, "-c", "import sys; sys.exit('no such luck')"]
     )
     engine = EmbeddedEngine("embedded", _file("m"), http)
-    monkeypatch.setattr(engine._restarts, "may_start", lambda now: True)
+    monkeypatch.setattr(engine._kept.restarts, "may_start", lambda now: True)
     await engine.start()
     async with asyncio.timeout(30):
         while "five times" not in (report := await engine.report()).error:
             await asyncio.sleep(0.01)
     assert not report.healthy
     assert "no such luck" in report.error
+    assert report.quarantined
     assert [model.loaded for model in report.models] == [False]
     await engine.aclose()
 
