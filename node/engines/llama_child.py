@@ -8,7 +8,6 @@ code ends this process and not the node.
 import argparse
 import json
 import os
-import sys
 import threading
 from typing import Any
 
@@ -57,7 +56,7 @@ def _params(p: Any, args: argparse.Namespace) -> Any:
 
 
 def _exit_with_parent() -> None:
-    while sys.stdin.buffer.read(4096):
+    while os.read(0, 4096):  # sys.stdin has a lock that a process which ends by itself would trip over
         pass
     os._exit(0)
 

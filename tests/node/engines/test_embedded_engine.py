@@ -13,6 +13,7 @@ from node.engines import embedded
 from node.engines.discover import Engines
 from node.engines.embedded import EmbeddedEngine, ModelFile, fitted
 from node.engines.gguf import Head
+from node.engines.process import Child, own_environment
 from node.wire import EngineReport
 
 MIB = 2**20
@@ -142,6 +143,21 @@ async def test_a_real_child_that_is_killed_is_down_with_its_inventory_and_comes_
     assert [model.name for model in reports[0].models] == ["smollm2:135m"]
     assert (await _serving(demo)).healthy
     assert engine.pid != first
+
+
+@pytest.mark.real_engine
+async def test_a_real_child_that_cannot_load_its_model_ends_with_its_own_last_word(demo_model, tmp_path):
+    cut = tmp_path / "cut.gguf"
+    with demo_model.open("rb") as whole:
+        cut.write_bytes(whole.read(1_000_000))
+    command = embedded._command(ModelFile(name="cut", path=cut, size_bytes=1, modified_at=""))
+    child = await Child.spawn(command, own_environment())
+    async with asyncio.timeout(30):
+        while child.running:
+            await asyncio.sleep(0.02)
+    assert child.ending == "exited with 1"
+    assert "Fatal Python error" not in child.tail
+    await child.stop()
 
 
 @pytest.mark.real_engine
