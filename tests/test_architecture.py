@@ -75,10 +75,14 @@ ADDRESSES = {
     ),
     "cyclopts": ("app.cli", "app.ask", "app.demo", "app.dev.command", "node.cli"),
     "msgspec": ("app", "node"),
-    "multipart": ("app.modalities.form",),
+    "multipart": ("app.modalities.form", "node.engines.speech"),
     "backports": ("app.modalities.encoding",),
     "compression": ("app.modalities.encoding",),
     "xllamacpp": ("node.engines.llama_child",),
+    "faster_whisper": ("node.engines.whisper_model",),
+    "ctranslate2": ("node.engines.whisper_model",),
+    "av": ("node.engines.whisper_model",),
+    "numpy": ("node.engines.whisper_model",),
 }  # fmt: skip
 """Where each third-party package lives."""
 
@@ -116,6 +120,7 @@ LATE = {
     ("node.state", "fcntl"): "not there on Windows",
     ("node.state", "msvcrt"): "only there on Windows",
     ("node.engines.llama_child", "xllamacpp"): "an optional extra, loaded after the watch over the parent has begun",
+    ("node.engines.whisper_child", "node.engines.whisper_model"): "loads an optional extra, after that watch has begun",
 }
 """Imports that cannot stand at the top of their file, each with its reason."""
 

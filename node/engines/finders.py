@@ -4,6 +4,7 @@ A finder is called in a thread every now and then while the node runs: what was 
 removed disappears.
 """
 
+from node.engines import whisper
 from node.engines.diffusionkit import DIFFUSIONKIT
 from node.engines.found import Finder
 from node.engines.image_finder import makers_of_images
@@ -12,4 +13,5 @@ from node.engines.mflux import MFLUX
 FINDERS: tuple[Finder, ...] = (
     makers_of_images(MFLUX),
     makers_of_images(DIFFUSIONKIT),
+    whisper.find,
 )

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 TAIL_LIMIT = 4096
 LINE_LIMIT = 4096
@@ -37,7 +38,7 @@ class Child(asyncio.SubprocessProtocol):
     @classmethod
     async def spawn(
         cls, command: Sequence[str], environment: Mapping[str, str], *, output_limit: int = LINE_LIMIT
-    ) -> "Child":
+    ) -> Self:
         """Start a program in its own process group, so that our Ctrl-C is not its. Raises ``OSError``."""
         loop = asyncio.get_running_loop()
         apart = {"creationflags": 0x200} if sys.platform == "win32" else {"start_new_session": True}
