@@ -20,9 +20,11 @@ if __name__ == "__main__":
 from fakes.fake_ollama import INFERENCE, FakeModel, FakeOllama
 from fakes.scripted import Answer, Request, replying
 
+NOT = "not_supported_error"
+
 
 class FakeLlama(FakeOllama):
-    """``total_slots`` is what /props and /slots tell; ``embeddings`` whether it was started with them.
+    """``total_slots`` is what /props and /slots tell; ``embeddings`` and ``reranks`` whether it was started so.
 
     A text of more than ``batch`` words is too long for a vector, and is answered as llama.cpp does.
     """
@@ -35,6 +37,7 @@ class FakeLlama(FakeOllama):
         self.loading = False
         self.router = False
         self.embeddings = False
+        self.reranks = False
         self.messages = True
         self.batch = 512
 
@@ -76,10 +79,14 @@ class FakeLlama(FakeOllama):
             case "POST", "/v1/responses" if not llama:
                 return _refused("File Not Found", "not_found_error", 404)
             case "POST", "/v1/embeddings" if llama and not self.embeddings:
-                return _refused("This server does not support embeddings.", "not_supported_error", 501)
+                return _refused("This server does not support embeddings.", NOT, 501)
             case "POST", "/v1/embeddings" if llama and (words := self._longest(request)) > self.batch:
                 said = f"input ({words} tokens) is too large to process. increase the physical batch size"
                 return _refused(f"{said} (current batch size: {self.batch})", "server_error", 500)
+            case "POST", "/v1/rerank" if llama and not self.reranks:
+                return _refused("This server does not support reranking. Start it with `--reranking`", NOT, 501)
+            case "POST", "/v1/rerank" if llama:
+                return _reranked(request)
             case "GET", "/" | "/v1/models/":
                 return _refused("File Not Found", "not_found_error", 404)
             case "POST", path if llama and path in INFERENCE and request.body == b"{}":
@@ -113,6 +120,21 @@ class FakeLlama(FakeOllama):
             return {**row, "status": {"value": "loaded" if model.loaded else "unloaded"}}
         meta = {"n_ctx": model.context, "n_ctx_train": model.context_max, "n_params": 134_515_008, "size": model.size}
         return {**row, "meta": {**meta, "ftype": model.quantization}}
+
+
+def _reranked(request: Request) -> Answer:
+    """Each document's share of words that are in the query, in the order of the documents."""
+    asked = request.json()
+    if not isinstance(asked.get("query"), str):
+        return _refused('"query" must be provided', "invalid_request_error", 400)
+    documents = asked.get("documents")
+    if not documents or not all(isinstance(one, str) for one in documents):
+        return _refused('"documents" must be a non-empty string array', "invalid_request_error", 400)
+    words = set(asked["query"].split())
+    shares = [sum(word in words for word in one.split()) / max(1, len(one.split())) for one in documents]
+    scores = [{"index": index, "relevance_score": share} for index, share in enumerate(shares)]
+    usage = {"prompt_tokens": 9 * len(documents), "total_tokens": 9 * len(documents)}
+    return replying({"model": asked.get("model"), "object": "list", "usage": usage, "results": scores})
 
 
 def _refused(message: str, kind: str, status: int) -> Answer:
