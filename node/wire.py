@@ -92,14 +92,32 @@ class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[ModelReport, ...] = ()
 
 
-class Capacity(msgspec.Struct, frozen=True, kw_only=True):
-    """What the owner of the machine leaves to the fleet. ``availability`` is 0 to 1."""
+CapacityMode = Literal["full", "learned_high", "learned_medium", "learned_low", "bootstrap", "paused"]
+Workload = Literal["idle", "light", "moderate", "heavy", "intensive"]
+Meetings = Literal["none", "active", "unavailable"]
 
-    mode: Literal["full", "learned", "paused", "bootstrap"] = "full"
+
+class Capacity(msgspec.Struct, frozen=True, kw_only=True):
+    """What the owner of the machine leaves to the fleet. ``availability`` is 0 to 1.
+
+    ``override``: not learned, but said or seen; ``until`` is when what was said ends (epoch seconds; None: not by
+    itself). ``confidence`` (0 to 1) says how well the week is known. ``workload`` and ``trend`` (-1 to 1, rising is
+    positive) are the owner's own use, the fleet's taken off. ``week`` has 168 characters from Monday midnight on,
+    tenths of availability by the node's local time, a dash where nothing was seen.
+    """
+
+    mode: CapacityMode = "full"
     availability: float = 1.0
     ceiling_bytes: int = 0
     reason: str = ""
     days_observed: int = 0
+    override: bool = False
+    until: float | None = None
+    confidence: float = 0.0
+    workload: Workload = "idle"
+    trend: float = 0.0
+    meeting: Meetings = "unavailable"
+    week: str = ""
 
 
 class LinkFailures(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,7 +150,10 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HeartbeatAck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The router's answer. ``token`` is sent once, at admission; ``status`` "waiting" means: not admitted yet."""
+    """The router's answer. ``token`` is sent once, at admission; ``status`` "waiting" means: not admitted yet.
+
+    ``running`` is how many requests of the fleet run on the node now: that is no activity of its owner.
+    """
 
     status: Literal["ok", "waiting", "draining"]
     node_status: str = "online"
@@ -140,6 +161,7 @@ class HeartbeatAck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     fleet_id: str = ""
     token: str = ""
     hint: str = ""
+    running: int = 0
 
 
 @lru_cache(4096)

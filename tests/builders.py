@@ -74,7 +74,7 @@ def candidate(
     """One (node, model) pair. ``others`` are requests that run on the node's other models."""
     capacity = None
     if availability is not None:
-        capacity = Capacity(mode="learned", availability=availability, ceiling_bytes=round(ceiling_gb * GIB))
+        capacity = Capacity(mode="learned_high", availability=availability, ceiling_bytes=round(ceiling_gb * GIB))
     facts: dict[str, Any] = {
         "engine": "ollama",
         "operations": ("chat", "generate", "embed"),

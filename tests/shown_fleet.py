@@ -52,7 +52,7 @@ def studio() -> NodeView:
             pressure="normal",
         ),
         engines=(engine, EngineReport(name="mflux", kind="mflux", version="0.12", models=(image,))),
-        capacity=Capacity(mode="learned", availability=0.82, ceiling_bytes=144 * GIB, reason="usually_free_now"),
+        capacity=Capacity(mode="full", availability=0.82, ceiling_bytes=144 * GIB, reason="usually_free_now"),
         running=5,
         waiting=2,
     )

@@ -1,10 +1,12 @@
 """Hypothesis strategies for judgement: any demand, any candidate, facts missing as they do in life. Knows no test."""
 
+from typing import get_args
+
 from hypothesis import settings
 from hypothesis import strategies as st
 
 from app.scoring.types import Candidate, Demand, Load
-from node.wire import Capacity, Machine, ModelReport
+from node.wire import Capacity, CapacityMode, Machine, ModelReport
 
 settings.register_profile("calm", deadline=None)  # a crowded machine is no failure
 settings.load_profile("calm")
@@ -20,7 +22,7 @@ loads = st.builds(
 )
 capacities = st.builds(
     Capacity,
-    mode=st.sampled_from(["full", "learned", "paused", "bootstrap"]),
+    mode=st.sampled_from(list(get_args(CapacityMode))),
     availability=st.floats(0, 1),
     ceiling_bytes=st.just(0) | sizes,
 )

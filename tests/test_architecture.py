@@ -44,6 +44,7 @@ LAW = {
     "node": ("node",),
     "node.engines": ("node.wire", "node.machine"),
     "node.machine": ("node.wire",),
+    "node.capacity": ("node.wire", "node.machine", "node.kept"),
 }  # fmt: skip
 """Who may import whom, besides itself. The longest row that fits a file is its row."""
 

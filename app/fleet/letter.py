@@ -112,6 +112,10 @@ def _capacity(capacity: Capacity) -> Capacity:
         ceiling_bytes=_number(capacity.ceiling_bytes, BYTES_MOST),
         reason=_word(capacity.reason),
         days_observed=_number(capacity.days_observed, COUNT_MOST),
+        until=capacity.until if capacity.until is not None and 0 < capacity.until < COUNT_MOST * 2 else None,
+        confidence=min(max(capacity.confidence, 0.0), 1.0),
+        trend=min(max(capacity.trend, -1.0), 1.0),
+        week=_word(capacity.week),
     )
 
 

@@ -6,7 +6,7 @@ import msgspec
 
 from app.fleet.snapshot import LineView, ModalityView, NodeView
 from app.web.view import dom_key, seconds, size, tokens
-from node.wire import Capacity, EngineReport, Machine, ModelReport, model_key
+from node.wire import Capacity, CapacityMode, EngineReport, Machine, ModelReport, model_key
 
 STATE_WORDS = {
     "online": "Online",
@@ -16,7 +16,14 @@ STATE_WORDS = {
     "waiting": "Waiting for approval",
 }
 PRESSURE_WORDS = {"warn": "Memory pressure", "critical": "Critical memory pressure"}
-MODE_WORDS = {"full": "Full", "learned": "Learned", "paused": "Paused by its owner", "bootstrap": "Still learning"}
+MODE_WORDS: dict[CapacityMode, str] = {
+    "full": "Full",
+    "learned_high": "High",
+    "learned_medium": "Medium",
+    "learned_low": "Low",
+    "bootstrap": "Still learning",
+    "paused": "Paused",
+}
 PIPS_AT_MOST = 12
 
 
@@ -222,7 +229,7 @@ def slots(busy: int, total: int) -> Slots:
 def _capacity(capacity: Capacity) -> CapacityCard:
     part = share(capacity.availability, 1)
     return CapacityCard(
-        word=MODE_WORDS.get(capacity.mode, capacity.mode),
+        word=MODE_WORDS[capacity.mode],
         gauge=Gauge(label="Left to the fleet", share=part, text=f"{part * 100:.0f} %", icon="clock"),
         ceiling=f"up to {size(capacity.ceiling_bytes)}" if capacity.ceiling_bytes else "",
         reason=capacity.reason.replace("_", " "),

@@ -24,6 +24,8 @@ def test_numbers_that_cannot_be_are_not_believed() -> None:
     assert (heard.machine.cpu_percent, heard.machine.cores) == (0.0, 0)
     assert heard.machine.gpus[0].memory_free_bytes == 1
     assert heard.capacity == Capacity()
+    told = Capacity(until=-1.0, confidence=7, trend=-9, week="\n" * 9000)
+    assert bounded(node("a", capacity=told)).capacity == Capacity(confidence=1.0, trend=-1.0, week=" " * 200)
 
 
 def test_words_are_short_and_printable() -> None:

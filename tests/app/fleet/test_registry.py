@@ -73,7 +73,7 @@ def test_sizes_are_measured_here_then_elsewhere_then_estimated_from_disk(registr
 
 
 def test_usable_memory_ends_at_the_owners_ceiling(registry: Registry) -> None:
-    capacity = Capacity(mode="learned", availability=0.7, ceiling_bytes=gib(8) or 0)
+    capacity = Capacity(mode="learned_high", availability=0.7, ceiling_bytes=gib(8) or 0)
     registry.apply(node("a", machine=machine(64, 40), capacity=capacity), "10.0.0.2", 0.0)
     [here] = registry.nodes()
     assert registry.usable_bytes(here) == gib(8)
