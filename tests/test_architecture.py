@@ -116,6 +116,7 @@ LATE = {
     ("app.demo", "node.engines.gguf"): "only one of the demo's ways needs it",
     ("app.modalities.encoding", "compression"): "part of Python from 3.14 on",
     ("app.modalities.encoding", "backports"): "stands in for it before 3.14",
+    ("node.machine.activity_windows", "import_module"): "only there on Windows, and nothing else is",
     ("app.serve", "uvloop"): "not there on Windows",
     ("node.start", "uvloop"): "not there on Windows",
     ("node.state", "fcntl"): "not there on Windows",
