@@ -139,12 +139,14 @@ class Tally:
 class _Pass:
     """What one pass has learnt. ``closed`` holds the verdicts that stand for all further tickets of their kind.
 
-    ``spare`` are those closed kinds for which slots were still free, of nodes that those in front do better to wait by.
+    ``spare`` are those closed kinds for which slots were still free, of nodes that those in front do better to wait by;
+    ``takers`` are who may serve a closed kind: a plan onto anybody else does not stand.
     """
 
     def __init__(self, begin: int) -> None:
         self.closed: dict[Kind, Verdict] = {}
         self.spare: set[Kind] = set()
+        self.takers: dict[Kind, set[Key]] = {}
         self.ended_at = 0
         self._begin = begin
         self._vain: dict[Kind, int] = {}
@@ -163,6 +165,7 @@ class _Pass:
             self.ended_at = 0 if self._left else ticket.id + 1
         if not free or self._vain.get(ticket.kind, 0) >= JUDGED:
             self.closed[ticket.kind] = verdict
+            self.takers[ticket.kind] = {key_of(one.candidate) for one in scored}
             if free:
                 self.spare.add(ticket.kind)
 
@@ -261,9 +264,7 @@ class Queue:
             judged = verdict is None and found.may_judge(ticket)
             if judged:
                 verdict = self._judge(ticket, counts)
-            elif verdict is None or (
-                was is not None and isinstance(verdict, Placed) and kind not in found.spare
-            ):  # (5)
+            elif verdict is None or (was in found.takers.get(kind, ()) and kind not in found.spare):  # (5)
                 if was is not None:
                     counts.plan(was)
                 continue

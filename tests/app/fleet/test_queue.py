@@ -6,10 +6,12 @@ from builders import model, node
 from fleet_builders import arrive, court, job
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from app.errors import EngineFailed
 from app.fleet.queue import PASS, Counts, Ticket, key_of
 from app.scoring.types import Absent, Held, Placed, Verdict
+from node.wire import Capacity
 
 
 def test_a_free_slot_is_granted_at_once() -> None:
@@ -47,6 +49,18 @@ def test_closing_a_lease_twice_changes_nothing() -> None:
     assert not bench.queue.release(lease, completed=True)
     assert bench.queue.running(lease.key) == 0
     assert bench.queue.tallies[lease.key].completed == 1
+
+
+def test_whoever_waits_for_a_node_that_takes_nothing_more_waits_for_another_at_once() -> None:
+    both = [node(name, model("m:1", loaded=True)) for name in ("a", "b")]
+    bench, registry, _ = court(*both)
+    for number in range(7):
+        arrive(bench.queue, "m:1", now=float(number))
+    assert {ticket.planned[0] for ticket in bench.queue.tickets() if ticket.planned} == {"a", "b"}
+    registry.apply(replace(both[0], capacity=Capacity(mode="paused", availability=0.0)), "127.0.0.1", 9.0)
+    assert bench.queue.advance(9.0) == []
+    assert [ticket.planned[0] for ticket in bench.queue.tickets() if ticket.planned] == ["b"] * 5
+    assert (bench.queue.node_planned("a"), bench.queue.node_planned("b")) == (0, 5)
 
 
 def test_advancing_twice_without_a_change_grants_nothing_the_second_time() -> None:
