@@ -107,11 +107,11 @@ class SameDigest(Filter, frozen=True, kw_only=True, tag="same_digest"):
 class OwnerAway(Filter, frozen=True, kw_only=True, tag="owner_away"):
     """The owner leaves enough of the machine to the fleet. A machine that learns no capacity always passes.
 
-    ``bootstrap``: so does one that still learns its owner's week.
+    ``bootstrap``: one that still learns its owner's week is judged like the others, by what it trusts itself to lend.
     """
 
     min_availability: Annotated[float, Meta(ge=0, le=1)] = 0.2
-    bootstrap: bool = False
+    bootstrap: bool = True
 
     def refuse(self, demand: Demand, candidate: Candidate) -> str | None:
         capacity = candidate.capacity
@@ -119,9 +119,7 @@ class OwnerAway(Filter, frozen=True, kw_only=True, tag="owner_away"):
             return None
         if capacity.mode == "paused":
             return f"paused: {capacity.reason}" if capacity.reason else "paused by its owner"
-        if capacity.mode == "bootstrap":
-            if self.bootstrap:
-                return None
+        if capacity.mode == "bootstrap" and not self.bootstrap:
             return f"still learning its owner's week ({capacity.days_observed} days observed)"
         if capacity.availability < self.min_availability:
             return f"{capacity.availability:.0%} left by its owner, {self.min_availability:.0%} needed"

@@ -23,6 +23,10 @@ from app.scoring.types import Candidate, Pause
 from node.wire import Capacity, ModelReport
 
 
+def bootstrapping(availability: float) -> Candidate:
+    return replace(candidate(), capacity=Capacity(mode="bootstrap", availability=availability, days_observed=2))
+
+
 @pytest.mark.parametrize(
     ("gate", "refused", "reason"),
     [
@@ -34,7 +38,8 @@ from node.wire import Capacity, ModelReport
         (KnowsHow(), candidate(operations=("embed",)), "does not serve chat"),
         (OwnerAway(), candidate(availability=0.1), "10% left by its owner, 20% needed"),
         (OwnerAway(), replace(candidate(), capacity=Capacity(mode="paused", reason="in a meeting")), "in a meeting"),
-        (OwnerAway(), replace(candidate(), capacity=Capacity(mode="bootstrap", days_observed=2)), "2 days observed"),
+        (OwnerAway(bootstrap=False), bootstrapping(0.5), "2 days observed"),
+        (OwnerAway(), bootstrapping(0.1), "10% left by its owner, 20% needed"),
         (MemoryFits(), candidate(gb=40, usable_gb=11), "11 GB free, 40 GB needed"),
         (MemoryFits(), candidate(gb=9.8, usable_gb=9.4), "9.4 GB free, 9.8 GB needed"),
         (MemoryFits(), candidate(gb=40.4, usable_gb=39.9), "39.9 GB free, 40.4 GB needed"),
@@ -52,6 +57,10 @@ def test_a_refusal_says_why_in_figures(gate: Filter, refused: Candidate, reason:
 )
 def test_what_is_not_known_never_refuses(gate: Filter) -> None:
     assert gate.refuse(demand(needs=("vision",)), candidate(pressure="unavailable", status="degraded")) is None
+
+
+def test_correction_a_new_machine_is_trusted_less_and_not_left_out() -> None:
+    assert OwnerAway().refuse(demand(), bootstrapping(0.2)) is None
 
 
 def test_a_model_without_a_needed_capability_is_refused_only_if_its_capabilities_are_known() -> None:

@@ -136,5 +136,5 @@ def test_a_shipped_policy_says_every_knob_that_the_corrections_turn() -> None:
     assert turned == {
         "context_fits", "full", "one_load", "substitute_size",
         "pressure_below.cold_only", "memory_fits.evict", "memory_fit.evicts", "queue_depth.node_wide",
-        "role_affinity.slack", "availability.relative_to",
+        "owner_away.bootstrap", "role_affinity.slack", "availability.relative_to",
     }  # fmt: skip
