@@ -15,11 +15,13 @@ import httpx
 import msgspec
 import structlog
 
+from node.capacity.owner import Asks, Owner
 from node.discovery import Discovery
 from node.door import Door
 from node.engines.discover import WELL_KNOWN_PORTS, Engines
 from node.link import Accepted, Link, Unreachable
 from node.log import flush_log
+from node.machine.activity import ActivityWatch
 from node.machine.addresses import lan_addresses
 from node.machine.observe import Observer
 from node.pulse import Pulse
@@ -55,6 +57,7 @@ class Agent:
         *,
         http: httpx.AsyncClient,
         observer: Looks | None = None,
+        meetings: Asks | None = None,
         well_known: tuple[int, ...] = WELL_KNOWN_PORTS,
         interfaces: Sequence[str] = (),
         addresses: Callable[[], list[str]] = lan_addresses,
@@ -64,9 +67,18 @@ class Agent:
         self._log = structlog.get_logger("node")
         self._observer = observer or Observer(settings.models)
         self._engines = _engines(settings, http, well_known, addresses)
+        self._machine = Machine()
+        self._reports: tuple[EngineReport, ...] = ()
+        self._wake = asyncio.Event()
+        self._owner = Owner(
+            state_file=settings.state_file, week_file=settings.week_file, learning=settings.enable_capacity_learning,
+            meetings=(meetings or ActivityWatch()) if settings.detect_meetings else None,
+            machine=lambda: self._machine, engines=lambda: self._reports, relays=lambda: self._door.running,
+            changed=self._wake.set,
+        )  # fmt: skip
         self._door = Door(
             node_id=settings.node_id, secret=self._secret, target=self._engines.target, host=settings.door_host,
-            port=settings.door_port,
+            port=settings.door_port, rooms={"/capacity": self._owner.answer},
         )  # fmt: skip
         self._discovery = Discovery(
             router_url=settings.router_url, mdns=settings.mdns, service_type=settings.mdns_service_type,
@@ -80,11 +92,8 @@ class Agent:
             node_id=settings.node_id, link=Link(http), discovery=self._discovery, state_file=state_file, state=state,
             letter=self._letter, interval_s=settings.heartbeat_interval,
         )  # fmt: skip
-        self._machine = Machine()
-        self._reports: tuple[EngineReport, ...] = ()
         self._looked = False
         self._door_port = 0
-        self._wake = asyncio.Event()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
 
@@ -102,6 +111,7 @@ class Agent:
                 life = [tasks.create_task(self._door.run(), name="door")]
                 self._door_port = await self._door.started()
                 life.append(tasks.create_task(self._look(), name="look"))
+                life.append(tasks.create_task(self._owner.run(), name="owner"))
                 life.append(tasks.create_task(self._discovery.run(), name="discovery"))
                 beating = tasks.create_task(self._report(), name="report")
                 await self._stop.wait()
@@ -150,6 +160,8 @@ class Agent:
             except Exception as error:  # the top of a loop: no answer of a router ends a node
                 self._log.error("heartbeat.crashed", exc_info=error)
                 answer = Unreachable(repr(error))
+            if isinstance(answer, Accepted):
+                self._owner.fleet_runs(answer.ack.running)
             await self._pause(self._pulse.pause_s(answer))
 
     async def _pause(self, seconds: float) -> None:
@@ -195,6 +207,7 @@ class Agent:
     async def _close(self) -> None:
         try:
             async with asyncio.timeout(CLOSE_S):
+                await self._owner.aclose()
                 await self._engines.aclose()
         except TimeoutError:
             self._log.warning("engine.unclosed", budget_s=CLOSE_S)
@@ -209,6 +222,7 @@ class Agent:
             advertise_host=self._settings.advertise_host,
             machine=self._machine,
             engines=self._reports,
+            capacity=self._owner.capacity,
         )
 
     def _routers_changed(self) -> None:

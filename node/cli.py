@@ -7,6 +7,7 @@ A flag beats an environment variable (``FLEET_NODE_*``), that beats the ``[node]
 import importlib
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_origin
 
@@ -18,9 +19,20 @@ from node.version import own_version
 
 ANY_CASE = ("--log-level", "--console-log-level")
 File = Annotated[Path | None, Parameter(env_var="FLEET_CONFIG", help="TOML file whose `[node]` table holds settings.")]
-Told = Annotated[NodeSettings, Parameter(name="*")]
-Same = Annotated[NodeSettings, Parameter(name="*", show=False)]
+LEARN = ("--enable-capacity-learning", "--learn-capacity")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spelt(NodeSettings):
+    """The settings as the command line spells them: one of them in two ways."""
+
+    enable_capacity_learning: Annotated[bool, Parameter(name=LEARN)] = False
+
+
+Told = Annotated[Spelt, Parameter(name="*")]
+Same = Annotated[Spelt, Parameter(name="*", show=False)]
 """The settings of the node that a command is about: read from the same places, and not listed again in its help."""
+Lasts = Annotated[str, Parameter(name="--for")]
 
 
 def main() -> None:
@@ -35,7 +47,7 @@ def _separated(hint: Any, value: str, *, delimiter: str | None = None) -> list[s
 def _run(
     *,
     config: File = None,
-    settings: Told = NodeSettings(),  # noqa: B008 - frozen
+    settings: Told = Spelt(),
     forget: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Run the agent of this machine: report it to the router.
@@ -52,12 +64,34 @@ def _run(
         life.start(_completed(settings))
 
 
-def _status(*, config: File = None, settings: Same = NodeSettings()) -> None:  # noqa: B008 - frozen
+def _status(*, config: File = None, settings: Same = Spelt()) -> None:
     """Say whether this machine's node runs, and which fleet it belongs to; leaves with 3 when it does not run.
 
     `--node-id`, `--data-dir` and `--config` name the node, as they do for `herd node`.
     """
     sys.exit(importlib.import_module("node.standing").show(_completed(settings)))
+
+
+def _pause(*, lasts: Lasts = "", config: File = None, settings: Same = Spelt()) -> None:
+    """Take nothing new on this machine; what runs finishes. It holds over a restart, until `herd node resume`.
+
+    Parameters
+    ----------
+    lasts
+        How long, as 45m, 2h or 1d.
+    """
+    importlib.import_module("node.wishes").pause(_completed(settings), lasts)
+
+
+def _resume(*, lasts: Lasts = "", config: File = None, settings: Same = Spelt()) -> None:
+    """Take a pause of this machine back, whoever asked for it.
+
+    Parameters
+    ----------
+    lasts
+        For so long (45m, 2h, 1d) lend everything, whatever the node has learned; a meeting still pauses it.
+    """
+    importlib.import_module("node.wishes").resume(_completed(settings), lasts)
 
 
 def _completed(settings: NodeSettings) -> NodeSettings:
@@ -96,6 +130,8 @@ def build(name: str) -> App:
     )
     command.default(_run)
     command.command(_status, name="status")
+    command.command(_pause, name="pause")
+    command.command(_resume, name="resume")
     return command
 
 

@@ -9,16 +9,16 @@ engine without a server of its own is asked right here.
 import asyncio
 import errno
 import hmac
-import json
 import re
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import nullcontext
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import httpx
+import msgspec
 import structlog
 import uvicorn
 
@@ -34,6 +34,8 @@ PORTS_TRIED = 50
 CONNECT_S = 3.0
 WRITE_S = 60.0
 """Seconds an engine may leave a request's body unread. While it does, a router that leaves is not noticed."""
+SAID_MOST = 4096
+"""Bytes of a question about the node itself."""
 LAST_WORDS_S = 1
 """Seconds that relays have to end when the door closes."""
 HOP_BY_HOP = frozenset(
@@ -41,6 +43,10 @@ HOP_BY_HOP = frozenset(
      b"transfer-encoding", b"upgrade", b"expect", b"host", SECRET_HEADER}
 )  # fmt: skip
 _ENGINE_PATH = re.compile(r"/engines/([A-Za-z0-9._-]+)(?:/.*)?", re.DOTALL)
+
+
+Room = Callable[[str, bytes], Awaitable[tuple[int, object]]]
+"""What answers at a path of the door's own: method and body in, status and what becomes JSON out."""
 
 
 class RouterLeft(Exception):
@@ -55,14 +61,23 @@ class Door:
     """Listens on ``port`` or the next free one.
 
     ``target`` gives by an engine's name its base URL, or the engine itself if it has no server; None if unknown.
+    ``rooms`` answer at paths of their own, each for whoever shows the secret.
     """
 
     def __init__(
-        self, *, node_id: str, secret: str, target: Callable[[str], str | Hosted | None], host: str, port: int
+        self,
+        *,
+        node_id: str,
+        secret: str,
+        target: Callable[[str], str | Hosted | None],
+        host: str,
+        port: int,
+        rooms: Mapping[str, Room] | None = None,
     ) -> None:
         self._node_id = node_id
         self._secret = secret.encode()
         self._target = target
+        self._rooms = rooms or {}
         self._host = host
         self._wished = port
         self._port: asyncio.Future[int] | None = None
@@ -122,6 +137,9 @@ class Door:
         if len(shown) != 1 or not hmac.compare_digest(shown[0], self._secret):
             await _say(send, 401, {"error": "this door opens for the node's own router only"})
             return
+        if room := self._rooms.get(scope["path"]):
+            await self._receive(room, scope["method"], receive, send)
+            return
         match = _ENGINE_PATH.fullmatch(scope["path"])
         target = self._target(match[1]) if match else None
         url = _address(target if isinstance(target, str) else "http://here", scope) if target else None
@@ -142,6 +160,19 @@ class Door:
             self.running -= 1
             if not self.running:
                 self._idle.set()
+
+    async def _receive(self, room: Room, method: str, receive: Receive, send: Send) -> None:
+        """One short question about the node itself."""
+        said = bytearray()
+        try:
+            async for piece in _body(receive, asyncio.Event()):
+                said += piece
+                if len(said) > SAID_MOST:
+                    await _say(send, 413, {"error": f"at most {SAID_MOST} bytes"})
+                    return
+        except RouterLeft:
+            return
+        await _say(send, *await room(method, bytes(said)))
 
     async def _relay(self, url: httpx.URL, scope: Scope, receive: Receive, send: Send) -> None:
         """One request through to the engine."""
@@ -271,8 +302,8 @@ def _address(base: str, scope: Scope) -> httpx.URL | None:
         return None
 
 
-async def _say(send: Send, status: int, value: dict[str, str]) -> None:
-    body = json.dumps(value).encode()
+async def _say(send: Send, status: int, value: object) -> None:
+    body = msgspec.json.encode(value)
     lines = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": lines})
     await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -68,6 +68,10 @@ class NodeSettings:
     """Look for the router by mDNS."""
     mdns_service_type: str = "_fleet-manager._tcp.local."
     """mDNS service type of the router."""
+    enable_capacity_learning: bool = False
+    """Learn when this machine's owner needs it and lend the rest to the fleet; also spelt `--learn-capacity`."""
+    detect_meetings: bool = True
+    """While it learns: take nothing new as long as camera or microphone are in use."""
     drain_timeout: float = 60.0
     """Seconds that running requests may take to finish when the node is told to stop."""
     log_level: LogLevel = "DEBUG"
@@ -86,6 +90,10 @@ class NodeSettings:
     @property
     def state_file(self) -> Path:
         return self.data_dir / "nodes" / f"{self.node_id}.json"
+
+    @property
+    def week_file(self) -> Path:
+        return self.data_dir / f"capacity-learner-{self.node_id}.json"
 
     @property
     def lock_file(self) -> Path:

@@ -32,7 +32,7 @@ class RunningNode:
 
 @asynccontextmanager
 async def running_node(
-    *, data_dir: Path | None = None, observer: Any = None, **told: Any
+    *, data_dir: Path | None = None, observer: Any = None, meetings: Any = None, **told: Any
 ) -> AsyncIterator[RunningNode]:
     """A node with these settings; it is ended at once when the block ends, unless it has ended by then."""
     with TemporaryDirectory() as folder:
@@ -43,7 +43,12 @@ async def running_node(
         settings = completed(NodeSettings(**{**base, **told}))
         async with httpx.AsyncClient(trust_env=False) as http, asyncio.TaskGroup() as tasks:
             agent = Agent(
-                settings, http=http, observer=observer or Observer(settings.models), well_known=(), addresses=list
+                settings,
+                http=http,
+                observer=observer or Observer(settings.models),
+                meetings=meetings,
+                well_known=(),
+                addresses=list,
             )
             ended = tasks.create_task(agent.run())
             try:

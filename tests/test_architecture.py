@@ -72,7 +72,7 @@ ADDRESSES = {
         "app.fleet.dispatcher", "app.fleet.intake", "app.fleet.ledger", "app.fleet.loops", "app.fleet.pulls",
         "app.settings.book",
         "app.store.writer", "app.web.live", "node.agent", "node.discovery", "node.door", "node.log",
-        "node.engines.image_engine", "node.engines.image_run", "node.machine.observe", "node.pulse",
+        "node.capacity.owner", "node.engines.image_engine", "node.engines.image_run", "node.machine.observe", "node.pulse",
     ),
     "cyclopts": ("app.cli", "app.ask", "app.demo", "app.dev.command", "node.cli"),
     "msgspec": ("app", "node"),
@@ -128,7 +128,7 @@ LATE = {
 
 SWALLOWS = {
     "app.fleet.loops:every", "app.fleet.pulls:_run", "app.store.writer:_write_next", "app.web.live:run",
-    "node.agent:_look", "node.agent:_report", "node.log:_line", "node.log:emit",
+    "node.agent:_look", "node.agent:_report", "node.capacity.owner:_every", "node.log:_line", "node.log:emit",
 }  # fmt: skip
 """The tops of loops, where any fault is logged and the next round goes on; and the log, which may not break anybody."""
 
@@ -142,6 +142,7 @@ PRINTS = {
     "node.cli",
     "node.standing",
     "node.start",
+    "node.wishes",
 }
 """Who speaks to a person at a terminal."""
 

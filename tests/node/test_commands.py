@@ -57,6 +57,16 @@ def test_the_commands_read_settings_from_where_the_node_does(
     assert "yew, does not run" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("flag", ["--learn-capacity", "--enable-capacity-learning", ""])
+def test_learning_has_a_short_flag_and_the_documented_variable(flag: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[NodeSettings] = []
+    monkeypatch.setattr("node.start.start", told.append)
+    if not flag:
+        monkeypatch.setenv("FLEET_NODE_ENABLE_CAPACITY_LEARNING", "true")
+    cli.build("herd-node")(["--node-id", "oak", *filter(None, [flag])], result_action="return_value")
+    assert [settings.enable_capacity_learning for settings in told] == [True]
+
+
 def test_a_setting_that_cannot_be_is_refused_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     for command in ([], ["status"]):
         assert herd_node(*command, "--node-id", "two words") == 2
