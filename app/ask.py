@@ -20,6 +20,7 @@ Router = Annotated[
     str, Parameter(name="--router", env_var="FLEET_ROUTER_URL", help="Base URL of the router that is asked.")
 ]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the router's answer as it is.")]
+Lasts = Annotated[str, Parameter(name="--for", help="How long, as 45m, 2h or 1d; otherwise until it is resumed.")]
 DataDir = Annotated[
     Path,
     Parameter(name="--data-dir", env_var="FLEET_DATA_DIR", help="The router's folder: the admin token is read there."),
@@ -77,16 +78,33 @@ def drain(name: str, /, *, router: Router = DEFAULT_ROUTER, data_dir: DataDir = 
     _print(f"{clean(name)} gets no new work")
 
 
-def resume(name: str, /, *, router: Router = DEFAULT_ROUTER, data_dir: DataDir = HOME) -> None:
-    """Give a drained node work again.
+def pause(name: str, /, *, lasts: Lasts = "", router: Router = DEFAULT_ROUTER, data_dir: DataDir = HOME) -> None:
+    """Let a node rest; what runs there finishes. The node keeps it, also over its restart.
 
     Parameters
     ----------
     name
         The node's name, as `herd status` shows it.
     """
-    _ask("POST", router, f"/fleet/nodes/{quote(name, safe='')}/resume", token=_admin_token(data_dir))
-    _print(f"{clean(name)} may get work again")
+    path = f"/fleet/nodes/{quote(name, safe='')}/pause"
+    _ask("POST", router, path, token=_admin_token(data_dir), body={"for": lasts})
+    _print(f"{clean(name)} gets no new work {'for ' + clean(lasts) if lasts else 'until `herd resume`'}")
+
+
+def resume(name: str, /, *, router: Router = DEFAULT_ROUTER, data_dir: DataDir = HOME) -> None:
+    """Give a drained or paused node work again. A pause of its owner stays.
+
+    Parameters
+    ----------
+    name
+        The node's name, as `herd status` shows it.
+    """
+    answer = _ask("POST", router, f"/fleet/nodes/{quote(name, safe='')}/resume", token=_admin_token(data_dir))
+    if answer["status"] == "paused":
+        why = clean(str(answer["capacity"]["reason"]))
+        _print(f"{clean(name)} is paused still ({why}): on its machine, `herd node resume` ends that")
+    else:
+        _print(f"{clean(name)} may get work again")
 
 
 def forget(name: str, /, *, router: Router = DEFAULT_ROUTER, data_dir: DataDir = HOME) -> None:
@@ -101,14 +119,22 @@ def forget(name: str, /, *, router: Router = DEFAULT_ROUTER, data_dir: DataDir =
     _print(f"{clean(name)} is forgotten")
 
 
-def _ask(method: str, router: str, path: str, *, token: str = "", params: dict[str, str] | None = None) -> Any:
+def _ask(
+    method: str,
+    router: str,
+    path: str,
+    *,
+    token: str = "",
+    params: dict[str, str] | None = None,
+    body: dict[str, str] | None = None,
+) -> Any:
     """The router's JSON answer. Exits with one line and code 1 when there is none or it is a refusal."""
     base = (router if "//" in router else f"http://{router}").rstrip("/")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
         with httpx.Client(trust_env=False, timeout=httpx.Timeout(10.0, connect=3.0)) as client:
-            answer = client.request(method, base + path, params=params, headers=headers)
-        body = answer.json()
+            answer = client.request(method, base + path, params=params, headers=headers, json=body)
+        said = answer.json()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         _fail(
             f"no router answers at {base} ({type(error).__name__}). "
@@ -117,9 +143,9 @@ def _ask(method: str, router: str, path: str, *, token: str = "", params: dict[s
     except ValueError:
         _fail(f"what answers at {base} is no router: no JSON came")
     if answer.is_success:
-        return body
-    said = body.get("error", body) if isinstance(body, dict) else body
-    return _fail(str(said.get("message", said) if isinstance(said, dict) else said))
+        return said
+    why = said.get("error", said) if isinstance(said, dict) else said
+    return _fail(str(why.get("message", why) if isinstance(why, dict) else why))
 
 
 def _admin_token(data_dir: Path) -> str:

@@ -53,7 +53,8 @@ def build() -> App:
     )
     herd.command("app.ask:approve", name="approve", help="Let a machine in that waits for approval.", config=())
     herd.command("app.ask:drain", name="drain", help="Give a node no new work; what runs finishes.", config=())
-    herd.command("app.ask:resume", name="resume", help="Give a drained node work again.", config=())
+    herd.command("app.ask:pause", name="pause", help="Let a node rest; what runs finishes.", config=())
+    herd.command("app.ask:resume", name="resume", help="Give a drained or paused node work again.", config=())
     herd.command("app.ask:forget", name="forget", help="Forget a node and free its name.", config=())
     herd.command(
         "app.demo:demo", name="demo", help="Show the main job on this machine: one real answer, through a real router."

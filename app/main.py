@@ -35,6 +35,7 @@ from app.fleet.inventory import Inventory
 from app.fleet.judge import Court
 from app.fleet.latency import Latency
 from app.fleet.ledger import Ledger
+from app.fleet.lending import Lending
 from app.fleet.node_client import NodeClient
 from app.fleet.placement import Placement
 from app.fleet.prewarm import Prewarmer
@@ -178,7 +179,7 @@ async def create_router(
         "dispatcher": dispatcher, "court": court, "intake": intake, "inventory": Inventory(registry, nodes),
         "store": store, "facts": facts,
         "admin_key": key, "take_snapshot": take_snapshot, "pulls": pulls,
-        "holders": Holders(registry, nodes),
+        "holders": Holders(registry, nodes), "lending": Lending(registry=registry, nodes=nodes),
         "entrance": Entrance(
             dispatcher, body_max=settings.server.body_max_bytes, sections=lambda: book.settings.modalities,
             folder=settings.data_dir,

@@ -55,11 +55,17 @@ def _node_row(node: Answer) -> list[str]:
     memory, ollama = node["memory"], node["ollama"]
     return [
         clean(str(node["node_id"])),
-        clean(str(node["status"])),
+        clean(_state(node)),
         f"{memory['available_gb']:.1f} of {memory['total_gb']:.1f} GB free",
         f"{ollama['requests_active']} running",
         " ".join(clean(str(model["name"])) for model in ollama["models_loaded"]) or "nothing loaded",
     ]
+
+
+def _state(node: Answer) -> str:
+    capacity = node.get("capacity") or {}
+    paused = capacity.get("mode") == "paused" and node["status"] in ("online", "degraded")
+    return f"{node['status']}, paused: {capacity.get('reason', '')}" if paused else str(node["status"])
 
 
 def _points(points: Mapping[str, float]) -> str:

@@ -13,6 +13,7 @@ from litestar.params import FromPath, FromQuery
 from app.api.trust import COOKIE, Admin, AdminKey
 from app.errors import BodyInvalid, NotFound, Unauthorized
 from app.fleet.intake import Intake
+from app.fleet.lending import Lending
 from app.store import queries
 from app.store.records import TraceRecord
 from app.store.store import Store
@@ -20,6 +21,12 @@ from app.store.store import Store
 
 class Login(msgspec.Struct, frozen=True):
     token: str
+
+
+class PauseWish(msgspec.Struct, frozen=True):
+    """``for`` is a time as ``45m`` or ``2h``; empty: until it is resumed."""
+
+    lasts: str = msgspec.field(default="", name="for")
 
 
 class Operators(Controller):
@@ -37,11 +44,36 @@ class Operators(Controller):
     ) -> dict[str, str]:
         return await _drained(intake, node_id, True)
 
-    @post("/fleet/nodes/{node_id:str}/resume", status_code=200, summary="Give a drained node work again (admin)")
+    @post("/fleet/nodes/{node_id:str}/pause", status_code=200, summary="Let a node rest, kept by the node (admin)")
+    async def pause(
+        self,
+        node_id: FromPath[str],
+        request: Request[None, None, State],
+        lending: NamedDependency[Lending],
+        admin: NamedDependency[Admin],
+    ) -> dict[str, Any]:
+        try:
+            wish = msgspec.json.decode(await request.body() or b"{}", type=PauseWish)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise BodyInvalid('send {"for": "2h"}, or nothing: until it is resumed') from None
+        return {"status": "paused", "node_id": node_id, **await lending.pause(node_id, wish.lasts)}
+
+    @post("/fleet/nodes/{node_id:str}/resume", status_code=200, summary="Give a drained or paused node work (admin)")
     async def resume(
-        self, node_id: FromPath[str], intake: NamedDependency[Intake], admin: NamedDependency[Admin]
-    ) -> dict[str, str]:
-        return await _drained(intake, node_id, False)
+        self,
+        node_id: FromPath[str],
+        intake: NamedDependency[Intake],
+        lending: NamedDependency[Lending],
+        admin: NamedDependency[Admin],
+    ) -> dict[str, Any]:
+        drained = await _drained(intake, node_id, False)
+        told = await lending.resume(node_id)
+        still = told is not None and (told["capacity"] or {}).get("mode") == "paused"
+        return {**drained, **(told or {}), "status": "paused" if still else "resumed"}
+
+    @get("/fleet/nodes/{node_id:str}/capacity", summary="What a node's owner lends, and the week it has learned")
+    async def capacity(self, node_id: FromPath[str], lending: NamedDependency[Lending]) -> dict[str, Any]:
+        return {"node_id": node_id, **await lending.look(node_id)}
 
     @delete("/fleet/nodes/{node_id:str}", status_code=200, summary="Forget a node and free its name (admin)")
     async def forget(

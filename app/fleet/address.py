@@ -17,14 +17,23 @@ def base_url(
     heartbeat: Heartbeat, engine: EngineReport, peer: str, allowed: Collection[str]
 ) -> tuple[str, tuple[tuple[str, str], ...]]:
     """Base URL without a trailing slash, and the headers that this way needs."""
-    host = peer
-    if heartbeat.advertise_host and heartbeat.advertise_host in allowed:
-        host = heartbeat.advertise_host
+    host = _host(heartbeat, peer, allowed)
     direct = engine.reach == "lan" or (engine.reach == "loopback" and is_loopback(peer))
     if direct and 0 < engine.port < 65536:
         return f"http://{bracketed(host)}:{engine.port}", ()
-    door = f"http://{bracketed(host)}:{heartbeat.door_port}/engines/{engine.name}"
+    door, headers = door_url(heartbeat, peer, allowed)
+    return f"{door}/engines/{engine.name}", headers
+
+
+def door_url(heartbeat: Heartbeat, peer: str, allowed: Collection[str]) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """The node's door itself, and the headers with which it opens."""
+    door = f"http://{bracketed(_host(heartbeat, peer, allowed))}:{heartbeat.door_port}"
     return door, ((DOOR_HEADER, heartbeat.door_secret),)
+
+
+def _host(heartbeat: Heartbeat, peer: str, allowed: Collection[str]) -> str:
+    told = heartbeat.advertise_host
+    return told if told and told in allowed else peer
 
 
 @lru_cache(1024)  # asked for every request, and a fleet has few addresses

@@ -66,8 +66,9 @@ class Intake:
                 token=decision.token,
             )  # fmt: skip
         return HeartbeatAck(
-            status="ok", node_status=status, interval_s=self._interval_s, fleet_id=self._fleet_id, token=decision.token
-        )
+            status="ok", node_status=status, interval_s=self._interval_s, fleet_id=self._fleet_id,
+            token=decision.token, running=self._dispatcher.runs_on(letter.node_id),
+        )  # fmt: skip
 
     def hear(self, changes: list[Change]) -> None:
         """Log what changed and let the waiting be judged again."""

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import httpx
 
 from app.errors import EngineFailed, ModelAbsent, NodeUnreachable, StreamBroken
-from app.fleet.address import base_url
+from app.fleet.address import base_url, door_url
 from app.fleet.job import Call, Route
 from app.fleet.registry import Registry
 from app.fleet.reply import Exchange
@@ -127,6 +127,19 @@ class NodeClient:
             yield Answer(node_id, answer)
         finally:
             await answer.aclose()
+
+    async def knock(self, node_id: str, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+        """Ask the node itself, at its door: status and body of the answer. Raises ``NodeUnreachable``."""
+        node = self._registry.node(node_id)
+        if node is None:
+            raise NodeUnreachable(f"{node_id} has left the fleet")
+        door, headers = door_url(node.heartbeat, node.peer, self._allowed)
+        try:
+            async with asyncio.timeout(ASK_S):
+                answer = await self._http.request(method, door + path, content=body or None, headers=headers)
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise NodeUnreachable(f"{node_id}: {type(error).__name__}") from error
+        return answer.status_code, answer.content
 
     async def alive(self, url: str, headers: tuple[tuple[str, str], ...]) -> bool:
         """Whether the engine answers anything at all on a fresh connection; asked twice, a second each."""

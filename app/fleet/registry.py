@@ -28,8 +28,8 @@ UNLOADS_KEPT = 256
 """Unloaded models remembered for each node."""
 
 ChangeKind = Literal[
-    "node.joined", "node.online", "node.degraded", "node.offline", "node.draining", "node.resumed",
-    "engine.up", "engine.down", "model.added", "model.removed", "model.loaded", "model.unloaded",
+    "node.joined", "node.online", "node.degraded", "node.offline", "node.draining", "node.resumed", "node.paused",
+    "node.unpaused", "engine.up", "engine.down", "model.added", "model.removed", "model.loaded", "model.unloaded",
 ]  # fmt: skip
 
 
@@ -135,6 +135,7 @@ class Registry:
         if heartbeat.goodbye:
             changes.append(Change("node.offline", node.node_id, "goodbye", _keys(heartbeat)))
         changes += self._drain_changes(node)
+        changes += _pause_changes(before, node)
         changes += self._inventory_changes(node, before, now)
         if changes or before is None or before.engines != heartbeat.engines:
             self._gone = {place: since for place, since in self._gone.items() if place[0] != node.node_id}
@@ -342,6 +343,17 @@ class Registry:
 
 def _loaded_if(model: ModelReport, seen: bool) -> ModelReport:
     return msgspec.structs.replace(model, loaded=True) if seen and not model.loaded else model
+
+
+def _pause_changes(before: Heartbeat | None, node: Node) -> list[Change]:
+    """Its owner needs the machine, or no longer."""
+    was = before.capacity if before is not None else None
+    now = node.heartbeat.capacity
+    paused = now is not None and now.mode == "paused"
+    if paused == (was is not None and was.mode == "paused"):
+        return []
+    why = now.reason if now is not None and paused else ""
+    return [Change("node.paused" if paused else "node.unpaused", node.node_id, why, _keys(node.heartbeat))]
 
 
 def _keys(heartbeat: Heartbeat) -> tuple[str, ...]:

@@ -97,6 +97,11 @@ def test_no_name_steers_the_terminal() -> None:
     assert len(status_text(STATUS).splitlines()) == 5
 
 
+def test_a_node_that_its_owner_needs_is_shown_as_paused_with_the_reason() -> None:
+    first = {**STATUS["nodes"][0], "capacity": {"mode": "paused", "reason": "meeting_detected"}}
+    assert "online, paused: meeting_detected" in status_text({**STATUS, "nodes": [first]})
+
+
 def test_explain_shows_points_and_reasons() -> None:
     assert explain_text(EXPLAIN).splitlines() == [
         "llm policy: 2 scored, 1 refused",
@@ -135,13 +140,31 @@ def test_approving_shows_the_admin_token_of_the_folder(router: Router, tmp_path:
     assert router.asked == [("POST", "/fleet/nodes/a%2Fb/approve", "Bearer secret")]
 
 
-@pytest.mark.parametrize(("word", "said"), [("drain", "gets no new work"), ("resume", "may get work again")])
+STAYS = {"status": "paused", "capacity": {"mode": "paused", "reason": "manual_override"}}
+
+
+@pytest.mark.parametrize(
+    ("words", "answer", "said"),
+    [
+        (["drain"], {}, "gets no new work"),
+        (["pause"], {}, "gets no new work until `herd resume`"),
+        (["pause", "--for", "2h"], {}, "gets no new work for 2h"),
+        (["resume"], {"status": "resumed"}, "may get work again"),
+        (["resume"], STAYS, "on its machine, `herd node resume`"),
+    ],
+)
 def test_a_node_is_taken_out_of_service_and_back(
-    word: str, said: str, router: Router, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str],
+    answer: dict[str, object],
+    said: str,
+    router: Router,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    word, *more = words
     (tmp_path / "admin-token").write_text("secret\n")
-    router.answers[f"/fleet/nodes/mac/{word}"] = (200, {})
-    herd(word, "mac", "--data-dir", str(tmp_path))
+    router.answers[f"/fleet/nodes/mac/{word}"] = (200, answer)
+    herd(word, "mac", "--data-dir", str(tmp_path), *more)
     assert router.asked == [("POST", f"/fleet/nodes/mac/{word}", "Bearer secret")]
     assert said in capsys.readouterr().out
 

@@ -197,3 +197,13 @@ def test_a_node_that_was_drained_before_it_came_drains(registry: Registry) -> No
     assert registry.drain("a", True) == []
     changes = registry.apply(node("a"), "127.0.0.1", 0.0)
     assert [change.kind for change in changes if change.kind == "node.draining"] == ["node.draining"]
+
+
+def test_a_pause_and_its_end_are_told_once_each(registry: Registry) -> None:
+    paused = Capacity(mode="paused", availability=0.0, reason="meeting_detected")
+    registry.apply(node("a", capacity=Capacity(mode="full")), "10.0.0.2", 0.0)
+    [change] = registry.apply(node("a", capacity=paused), "10.0.0.2", 5.0)
+    assert (change.kind, change.what) == ("node.paused", "meeting_detected")
+    assert registry.apply(node("a", capacity=paused), "10.0.0.2", 10.0) == []
+    assert kinds(registry.apply(node("a"), "10.0.0.2", 15.0)) == {"node.unpaused"}
+    assert "node.paused" in kinds(registry.apply(node("b", capacity=paused), "10.0.0.3", 15.0))
