@@ -9,6 +9,7 @@ from node.wire import Capacity, EngineReport, Gpu, Machine, ModelReport
 
 GIB = 1024**3
 NOW = 1795485600.0
+WEEK = "999999998554586665899999" * 5 + "999999999887789998899999" * 2
 MARKUP = '<img src=x onerror="document.title=1">'
 
 
@@ -52,7 +53,14 @@ def studio() -> NodeView:
             pressure="normal",
         ),
         engines=(engine, EngineReport(name="mflux", kind="mflux", version="0.12", models=(image,))),
-        capacity=Capacity(mode="full", availability=0.82, ceiling_bytes=144 * GIB, reason="usually_free_now"),
+        capacity=Capacity(
+            mode="full",
+            availability=0.82,
+            ceiling_bytes=153 * GIB,
+            reason="high_availability",
+            meeting="none",
+            week=WEEK,
+        ),
         running=5,
         waiting=2,
     )

@@ -24,6 +24,18 @@ MODE_WORDS: dict[CapacityMode, str] = {
     "bootstrap": "Still learning",
     "paused": "Paused",
 }
+REASONS = {
+    "meeting_detected": "camera or microphone in use",
+    "sustained_high_cpu": "its owner needs all of it",
+    "manual_override": "as its owner said",
+    "operator_override": "as the operator said",
+    "historically_busy_slot": "usually busy at this hour",
+    "bootstrap_observation_period": "its first days: trusted less",
+    "owner_at_work": "its owner is at work",
+}
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+HOURS = 168
+TREND_SHOWN = 0.2
 PIPS_AT_MOST = 12
 
 
@@ -67,11 +79,23 @@ class EngineCard(msgspec.Struct, frozen=True, kw_only=True):
     stored: tuple[str, ...]
 
 
+class Day(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the week: tenths of availability for each hour, None where nothing was seen."""
+
+    name: str
+    hours: tuple[int | None, ...]
+
+
 class CapacityCard(msgspec.Struct, frozen=True, kw_only=True):
+    """``until`` is when a pause ends by itself (Unix epoch seconds); ``week`` is empty where nothing was learned."""
+
     word: str
     gauge: Gauge
     ceiling: str
     reason: str
+    owner: str
+    until: float | None
+    week: tuple[Day, ...]
 
 
 class NodeCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -232,5 +256,25 @@ def _capacity(capacity: Capacity) -> CapacityCard:
         word=MODE_WORDS[capacity.mode],
         gauge=Gauge(label="Left to the fleet", share=part, text=f"{part * 100:.0f} %", icon="clock"),
         ceiling=f"up to {size(capacity.ceiling_bytes)}" if capacity.ceiling_bytes else "",
-        reason=capacity.reason.replace("_", " "),
+        reason=REASONS.get(capacity.reason, capacity.reason.replace("_", " ")),
+        owner=_owner(capacity),
+        until=capacity.until,
+        week=_week(capacity.week),
     )
+
+
+def _owner(capacity: Capacity) -> str:
+    """What the owner does, and where it goes; empty where the node does not learn."""
+    if not capacity.week:
+        return ""
+    trend = "rising" if capacity.trend > TREND_SHOWN else "falling" if capacity.trend < -TREND_SHOWN else ""
+    blind = "meetings cannot be seen" if capacity.meeting == "unavailable" else ""
+    return ", ".join(filter(None, (f"owner's load: {capacity.workload}", trend, blind)))
+
+
+def _week(drawn: str) -> tuple[Day, ...]:
+    """The week as a node draws it; what is no week is not shown."""
+    if len(drawn) != HOURS or drawn.strip("-") == "":
+        return ()
+    tenths = [int(mark) if mark in "0123456789" else None for mark in drawn]
+    return tuple(Day(name=name, hours=tuple(tenths[day * 24 : day * 24 + 24])) for day, name in enumerate(DAYS))

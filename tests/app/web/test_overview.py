@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shown_fleet import GIB, NOW, fleet, history, llm, marked_up, studio, trace, workstation
+from shown_fleet import GIB, MARKUP, NOW, fleet, history, llm, marked_up, studio, trace, workstation
 
 from app.fleet.snapshot import FleetSnapshot, LineView, NodeView
 from app.store.records import AttemptRecord
@@ -12,7 +12,7 @@ from app.web.nodes import node_card
 from app.web.overview import sketches, view
 from app.web.requests import points, request_row
 from app.web.view import count, dom_key, seconds, size, tokens, whole_seconds
-from node.wire import EngineReport, Machine
+from node.wire import Capacity, EngineReport, Machine
 
 
 def test_totals_count_who_serves_and_leave_out_who_waits_or_is_gone() -> None:
@@ -74,6 +74,30 @@ def test_two_similar_node_names_never_share_a_card() -> None:
     nodes = tuple(NodeView(node_id=name, status="online") for name in ("a.b", "a-b", "a_b", "A-B"))
     cards = view(FleetSnapshot(taken_at=NOW, nodes=nodes), [], NOW).nodes
     assert len({card.key for card in cards}) == 4
+
+
+def test_a_machine_with_an_owner_shows_his_week_and_what_he_does() -> None:
+    capacity = node_card(studio(), ()).capacity
+    assert capacity is not None
+    assert (capacity.word, capacity.owner) == ("Full", "owner's load: idle")
+    assert [(day.name, len(day.hours)) for day in capacity.week][::6] == [("Mon", 24), ("Sun", 24)]
+    assert capacity.week[0].hours[8:11] == (8, 5, 5)
+
+
+@pytest.mark.parametrize("week", ["", "-" * 168, "9" * 167, MARKUP])
+def test_what_is_no_week_is_not_drawn(week: str) -> None:
+    capacity = Capacity(mode="paused", availability=0, reason="meeting_detected", until=NOW, week=week)
+    shown = node_card(msgspec.structs.replace(studio(), capacity=capacity), ()).capacity
+    assert shown is not None
+    assert (shown.week, shown.reason, shown.until) == ((), "camera or microphone in use", NOW)
+
+
+@pytest.mark.parametrize(("trend", "words"), [(0.5, "heavy, rising"), (-0.5, "heavy, falling"), (0.1, "heavy")])
+def test_where_an_owners_load_goes_is_said_in_a_word(trend: float, words: str) -> None:
+    capacity = Capacity(workload="heavy", trend=trend, week="5" * 168)
+    shown = node_card(msgspec.structs.replace(studio(), capacity=capacity), ()).capacity
+    assert shown is not None
+    assert shown.owner == f"owner's load: {words}, meetings cannot be seen"
 
 
 def test_an_offline_node_says_how_long_it_has_been_silent_and_an_online_one_does_not() -> None:
