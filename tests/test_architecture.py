@@ -70,9 +70,9 @@ ADDRESSES = {
     "structlog": (
         "app.start", "app.lifespan", "app.api.errors", "app.fleet.advertise", "app.fleet.arrivals",
         "app.fleet.dispatcher", "app.fleet.intake", "app.fleet.ledger", "app.fleet.loops", "app.fleet.pulls",
-        "app.settings.book",
-        "app.store.writer", "app.web.live", "node.agent", "node.discovery", "node.door", "node.log",
-        "node.capacity.owner", "node.engines.image_engine", "node.engines.image_run", "node.machine.observe", "node.pulse",
+        "app.settings.book", "app.store.writer", "app.web.live", "node.agent", "node.capacity.owner", "node.discovery",
+        "node.door", "node.engines.image_engine", "node.engines.image_run", "node.log", "node.machine.observe",
+        "node.pulse",
     ),
     "cyclopts": ("app.cli", "app.ask", "app.demo", "app.dev.command", "node.cli"),
     "msgspec": ("app", "node"),
