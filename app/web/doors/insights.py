@@ -1,6 +1,5 @@
 """The doors of Trends, Model Insights and Apps: pages over the sums of usage. Knows no table."""
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,8 +11,9 @@ from litestar.response import Template
 from app.store.store import Store
 from app.store.usage import Use, used
 from app.web import insights
+from app.web.doors.spans import span_of_page
 from app.web.insights import Figure
-from app.web.ranges import CHOICES, Range, chosen
+from app.web.ranges import CHOICES, Range
 from app.web.view import NavItem, count, page
 
 TRENDS = NavItem(name="trends", title="Trends", path="/dashboard/trends")
@@ -24,18 +24,16 @@ APPS = NavItem(name="apps", title="Apps", path="/dashboard/apps")
 class TrendsPage(Controller):
     path = "/dashboard/trends"
     include_in_schema = False
+    dependencies = {"span": span_of_page("72h")}  # noqa: RUF012 - Litestar's own form
 
     @get("/")
     async def show(
         self,
         store: NamedDependency[Store],
         nav: NamedDependency[tuple[NavItem, ...]],
-        range: FromQuery[str] = "",  # noqa: A002 - the word in the address
-        start_ts: FromQuery[float] = 0.0,
-        end_ts: FromQuery[float] = 0.0,
+        span: NamedDependency[Range],
         modality: FromQuery[str] = "",
     ) -> Template:
-        span = chosen(time.time(), choice=range, start_ts=start_ts, end_ts=end_ts, default="72h")
         only: dict[str, Any] = {"modality": modality} if modality else {}
         kinds = await used(store, "modality", start=span.start, end=span.end)
         uses = await used(store, "bucket", start=span.start, end=span.end, bucket_s=span.bucket_s, **only)
@@ -50,18 +48,16 @@ class TrendsPage(Controller):
 class ModelsPage(Controller):
     path = "/dashboard/models"
     include_in_schema = False
+    dependencies = {"span": span_of_page("7d")}  # noqa: RUF012 - Litestar's own form
 
     @get("/")
     async def show(
         self,
         store: NamedDependency[Store],
         nav: NamedDependency[tuple[NavItem, ...]],
-        range: FromQuery[str] = "",  # noqa: A002
-        start_ts: FromQuery[float] = 0.0,
-        end_ts: FromQuery[float] = 0.0,
+        span: NamedDependency[Range],
         model: FromQuery[str] = "",
     ) -> Template:
-        span = chosen(time.time(), choice=range, start_ts=start_ts, end_ts=end_ts, default="7d")
         uses = await used(store, "model", "modality", start=span.start, end=span.end)
         rows = insights.rows(uses, span, by="model", selected=model)
         chosen_model = model or (rows[0].name if rows else "")
@@ -81,18 +77,16 @@ class ModelsPage(Controller):
 class AppsPage(Controller):
     path = "/dashboard"
     include_in_schema = False
+    dependencies = {"span": span_of_page("7d")}  # noqa: RUF012 - Litestar's own form
 
     @get(["/apps", "/tags"])
     async def show(
         self,
         store: NamedDependency[Store],
         nav: NamedDependency[tuple[NavItem, ...]],
-        range: FromQuery[str] = "",  # noqa: A002
-        start_ts: FromQuery[float] = 0.0,
-        end_ts: FromQuery[float] = 0.0,
+        span: NamedDependency[Range],
         tag: FromQuery[str] = "",
     ) -> Template:
-        span = chosen(time.time(), choice=range, start_ts=start_ts, end_ts=end_ts, default="7d")
         rows = insights.rows(await used(store, "tag", start=span.start, end=span.end), span, by="tag", selected=tag)
         one = tag or (rows[0].name if rows else "")
         daily = await used(store, "bucket", "tag", start=span.start, end=span.end, bucket_s=span.bucket_s)

@@ -1,6 +1,5 @@
 """The doors of requests: a list with filters, and one request by itself. Knows no table and no template's words."""
 
-import time
 from urllib.parse import urlencode
 
 from litestar import Controller, get
@@ -11,7 +10,8 @@ from litestar.response import Template
 
 from app.store import queries
 from app.store.store import Store
-from app.web.ranges import CHOICES, chosen
+from app.web.doors.spans import span_of_page
+from app.web.ranges import CHOICES, Range
 from app.web.requests import CHOICES as OUTCOMES
 from app.web.requests import Wanted, request_row
 from app.web.view import NavItem, page
@@ -24,15 +24,14 @@ ROWS = 50
 class RequestsPage(Controller):
     path = "/dashboard/requests"
     include_in_schema = False
+    dependencies = {"span": span_of_page("7d")}  # noqa: RUF012 - Litestar's own form
 
     @get("/")
     async def show(
         self,
         store: NamedDependency[Store],
         nav: NamedDependency[tuple[NavItem, ...]],
-        range: FromQuery[str] = "",  # noqa: A002 - the word in the address
-        start_ts: FromQuery[float] = 0.0,
-        end_ts: FromQuery[float] = 0.0,
+        span: NamedDependency[Range],
         before: FromQuery[float] = 0.0,
         model: FromQuery[str] = "",
         node_id: FromQuery[str] = "",
@@ -41,7 +40,6 @@ class RequestsPage(Controller):
         modality: FromQuery[str] = "",
         text: FromQuery[str] = "",
     ) -> Template:
-        span = chosen(time.time(), choice=range, start_ts=start_ts, end_ts=end_ts, default="7d")
         wanted = Wanted(model=model, node_id=node_id, tag=tag, status=status, modality=modality, text=text.strip())
         end = min(before, span.end) if before > 0 else span.end
         traces = await queries.recent_traces(

@@ -1,33 +1,30 @@
 """The JSON of usage: /dashboard/api/trends, models, usage, apps and tags. Knows no template."""
 
 import math
-import time
 from typing import Any
 
 from litestar import Controller, get
 from litestar.di import NamedDependency
-from litestar.params import FromQuery
 
 from app.store.store import Store
 from app.store.usage import used
 from app.web import usage_rows
-from app.web.ranges import Range, chosen
+from app.web.doors.spans import span_of_days, span_of_hours
+from app.web.ranges import Range
 
 DAY_S = 86400.0
 
 
 class UsageApi(Controller):
     path = "/dashboard/api"
+    dependencies = {"span": span_of_days(7)}  # noqa: RUF012 - Litestar's own form
 
-    @get("/trends", summary="Requests, latency and tokens by the hour")
+    @get("/trends", summary="Requests, latency and tokens by the hour", dependencies={"span": span_of_hours(72)})
     async def trends(
         self,
         store: NamedDependency[Store],
-        hours: FromQuery[float] = 72,
-        start_ts: FromQuery[float] = 0.0,
-        end_ts: FromQuery[float] = 0.0,
+        span: NamedDependency[Range],
     ) -> dict[str, Any]:
-        span = _span(hours, start_ts, end_ts)
         uses = await used(store, "bucket", start=span.start, end=span.end)
         return {"hours": _whole(span.hours), "data": [usage_rows.hour_row(use) for use in uses]}
 
@@ -35,11 +32,8 @@ class UsageApi(Controller):
     async def models(
         self,
         store: NamedDependency[Store],
-        days: FromQuery[float] = 7,
-        start_ts: FromQuery[float] = 0.0,
-        end_ts: FromQuery[float] = 0.0,
+        span: NamedDependency[Range],
     ) -> dict[str, Any]:
-        span = _span(days * 24, start_ts, end_ts)
         daily = await used(store, "model", "bucket", start=span.start, end=span.end, bucket_s=DAY_S)
         total = await used(store, "model")
         return {
@@ -49,8 +43,7 @@ class UsageApi(Controller):
         }
 
     @get("/usage", summary="Usage of each node and model by the day")
-    async def usage(self, store: NamedDependency[Store], days: FromQuery[float] = 7) -> dict[str, Any]:
-        span = _span(days * 24, 0, 0)
+    async def usage(self, store: NamedDependency[Store], span: NamedDependency[Range]) -> dict[str, Any]:
         uses = await used(store, "bucket", "node_id", "model", start=span.start, end=span.end, bucket_s=DAY_S)
         uses.sort(key=lambda use: (-use.bucket, use.node_id, use.model))
         return {"days": _whole(span.days), "data": [usage_rows.node_row(use) for use in uses]}
@@ -59,11 +52,8 @@ class UsageApi(Controller):
     async def apps(
         self,
         store: NamedDependency[Store],
-        days: FromQuery[float] = 7,
-        start_ts: FromQuery[float] = 0.0,
-        end_ts: FromQuery[float] = 0.0,
+        span: NamedDependency[Range],
     ) -> dict[str, Any]:
-        span = _span(days * 24, start_ts, end_ts)
         lately = await used(store, "tag", start=span.start, end=span.end)
         total = await used(store, "tag")
         return {
@@ -76,17 +66,10 @@ class UsageApi(Controller):
     async def apps_daily(
         self,
         store: NamedDependency[Store],
-        days: FromQuery[float] = 7,
-        start_ts: FromQuery[float] = 0.0,
-        end_ts: FromQuery[float] = 0.0,
+        span: NamedDependency[Range],
     ) -> dict[str, Any]:
-        span = _span(days * 24, start_ts, end_ts)
         uses = await used(store, "bucket", "tag", start=span.start, end=span.end, bucket_s=DAY_S)
         return {"days": _whole(span.days), "data": [usage_rows.tag_day_row(use) for use in uses]}
-
-
-def _span(hours: float, start_ts: float, end_ts: float) -> Range:
-    return chosen(time.time(), hours=hours, start_ts=start_ts, end_ts=end_ts, default="7d")
 
 
 def _whole(number: float) -> float | int:
