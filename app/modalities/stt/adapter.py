@@ -7,6 +7,8 @@ subtitles of an engine that has never heard of them.
 from collections.abc import Callable, Iterable
 from functools import partial
 
+import msgspec
+
 from app.dialects import error_body, ollama_error, openai_error
 from app.errors import BodyInvalid, Disabled, EngineRejected, ModelAbsent, NotServed
 from app.fleet.job import Call, Job, Route, Usage
@@ -52,7 +54,7 @@ def job(
     return Job(
         id=request_id,
         demand=Demand(modality="stt", operation="transcribe", models=(asked.model,)),
-        prepare=partial(_call, request_id, asked, settings),
+        prepare=Request(request_id, asked, settings).prepare,
         error_body=partial(error_body, endpoint),
         error_event=ollama_error if own else openai_error,
         dialect="ollama" if own else "openai",
@@ -75,60 +77,58 @@ def _only(known: Iterable[str]) -> str:
             raise BodyInvalid("no model was named, and there are several", hint=f"one of {', '.join(several[:20])}")
 
 
-def _call(request_id: str, asked: Asked, settings: Speech, route: Route) -> Call:
-    """The call for this route. Raises ``NotServed`` if its engine cannot be asked such a thing."""
-    if "whisper.cpp" in route.dialects:
-        return _asking(request_id, asked, settings, route, WHISPER_PATH, _for_whisper(asked))
-    if "openai" not in route.dialects:
-        raise NotServed(f"{route.engine} on {route.node_id} has no way to be asked for a transcript")
-    if route.engine_kind == "ollama":
-        return _plainly(request_id, asked, settings, route)
-    fields = [*_for_openai(asked, route), ("response_format", "verbose_json")]
-    if asked.words:
-        fields.append(("timestamp_granularities[]", "word"))
+class Request(msgspec.Struct, frozen=True):
+    """A form that was read, and what becomes of it at each node that is tried."""
 
-    def plainer(refused: EngineRejected) -> Call | None:
+    id: str
+    asked: Asked
+    settings: Speech
+
+    def prepare(self, route: Route) -> Call:
+        """The call for this route. Raises ``NotServed`` if its engine cannot be asked such a thing."""
+        asked = self.asked
+        if "whisper.cpp" in route.dialects:
+            return self._call(route, WHISPER_PATH, _for_whisper(asked))
+        if "openai" not in route.dialects:
+            raise NotServed(f"{route.engine} on {route.node_id} has no way to be asked for a transcript")
+        if route.engine_kind == "ollama":
+            return self._plainly(route)
+        fields = [*_for_openai(asked, route), ("response_format", "verbose_json")]
+        if asked.words:
+            fields.append(("timestamp_granularities[]", "word"))
+        return self._call(route, OPENAI_PATH, fields, partial(self._plainer, route))
+
+    def _plainer(self, route: Route, refused: EngineRejected) -> Call | None:
         """Some servers know no ``verbose_json``."""
         about = f"{refused.message} {refused.body[:2000].decode('utf-8', 'replace')}"
         if refused.status not in (400, 422) or not any(word in about for word in ("response_format", "verbose")):
             return None
-        return _plainly(request_id, asked, settings, route)
+        return self._plainly(route)
 
-    return _asking(request_id, asked, settings, route, OPENAI_PATH, fields, plainer)
+    def _plainly(self, route: Route) -> Call:
+        """For engines that tell the text and nothing more. Raises ``NotServed`` where that is not enough."""
+        if writing.needs_times(self.asked.shape):
+            raise _untimed(self.asked, route)
+        return self._call(route, OPENAI_PATH, [*_for_openai(self.asked, route), ("response_format", "json")])
 
-
-def _plainly(request_id: str, asked: Asked, settings: Speech, route: Route) -> Call:
-    """For engines that tell the text and nothing more. Raises ``NotServed`` where that is not enough."""
-    if writing.needs_times(asked.shape):
-        raise _untimed(asked, route)
-    fields = [*_for_openai(asked, route), ("response_format", "json")]
-    return _asking(request_id, asked, settings, route, OPENAI_PATH, fields)
-
-
-def _asking(
-    request_id: str,
-    asked: Asked,
-    settings: Speech,
-    route: Route,
-    path: str,
-    fields: Fields,
-    plainer: Callable[[EngineRejected], Call | None] | None = None,
-) -> Call:
-    form = Outgoing(f"herd-{request_id}", fields, "file", asked.file)
-    renamed = ("model.renamed",) if route.model.name != asked.model else ()
-    ignored = (f"fields.dropped {', '.join(asked.ignored)}",) if asked.ignored else ()
-    return Call(
-        path=path,
-        upload=form,
-        content_type=form.content_type,
-        meter=Listener(asked, route),
-        stream=False,
-        notes=renamed + ignored,
-        headers=(("x-fleet-model", route.model.name),),
-        patience_s=settings.transcription_timeout,
-        timed_as="x-transcription-time",
-        plainer=plainer,
-    )
+    def _call(
+        self, route: Route, path: str, fields: Fields, plainer: Callable[[EngineRejected], Call | None] | None = None
+    ) -> Call:
+        form = Outgoing(f"herd-{self.id}", fields, "file", self.asked.file)
+        renamed = ("model.renamed",) if route.model.name != self.asked.model else ()
+        ignored = (f"fields.dropped {', '.join(self.asked.ignored)}",) if self.asked.ignored else ()
+        return Call(
+            path=path,
+            upload=form,
+            content_type=form.content_type,
+            meter=Listener(self.asked, route),
+            stream=False,
+            notes=renamed + ignored,
+            headers=(("x-fleet-model", route.model.name),),
+            patience_s=self.settings.transcription_timeout,
+            timed_as="x-transcription-time",
+            plainer=plainer,
+        )
 
 
 def _for_openai(asked: Asked, route: Route) -> Fields:
