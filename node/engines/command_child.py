@@ -28,9 +28,11 @@ def main() -> None:
     wanted, command = sys.argv[1], sys.argv[2:]
     if os.name != "nt" and os.getpgrp() != os.getpid():
         os.setpgid(0, 0)  # or the last act would hit whoever started this
+    over = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: over.set())  # before there is a folder to be left behind
     folder = Path(tempfile.mkdtemp(prefix="herd-"))
     try:
-        code, given = _run(command, folder, wanted)
+        code, given = _run(command, folder, wanted, over)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     try:
@@ -44,10 +46,11 @@ def main() -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def _run(command: list[str], folder: Path, wanted: str) -> tuple[int, bytes]:
-    """The tool's exit code (negative: a signal; 127: it cannot be started) and what it was to give."""
-    over = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: over.set())
+def _run(command: list[str], folder: Path, wanted: str, over: threading.Event) -> tuple[int, bytes]:
+    """The tool's exit code (negative: a signal; 127: it cannot be started) and what it was to give.
+
+    ``over``: it is to end, or has ended.
+    """
     file = folder / (".stdout" if wanted == STDOUT else wanted)
     try:
         with (folder / ".stdout").open("wb") as said:

@@ -25,6 +25,13 @@ FAMILY = (
 """A tool that starts another process, says where it is and who they are, and ends at once if it is ``swift``."""
 
 
+@pytest.fixture(autouse=True)
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the runs' folders are made."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    return tmp_path
+
+
 def gone(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
@@ -131,6 +138,13 @@ async def test_a_tool_does_not_outlive_a_node_that_was_killed(tmp_path: Path):
         assert not any(gone(int(pid)) for pid in pids)
         node.kill()
         await until(lambda: all(gone(int(pid)) for pid in pids) and not Path(folder).exists())
+
+
+async def test_a_run_that_is_stopped_before_it_has_begun_leaves_no_folder(folders: Path):
+    for _ in range(3):
+        child = await run(["/bin/sh", "-c", "sleep 600"], STDOUT)
+        await child.stop()
+    assert list(folders.iterdir()) == []
 
 
 async def test_asking_the_supervisor_to_end_ends_the_tool():
