@@ -75,11 +75,13 @@ class Fleet:
 
         return eventually(found, within_s=5, what="a trace")
 
-    def start_node(self, node_id: str, *flags: object, ollama: str = "http://127.0.0.1:9") -> Program:
+    def start_node(
+        self, node_id: str, *flags: object, ollama: str = "http://127.0.0.1:9", **environment: str
+    ) -> Program:
         """A node that looks often and knows no engine but those it is told of."""
         words = ["--node-id", node_id, "--router-url", self.url, "--data-dir", self.home / node_id]
         words += ["--ollama-host", ollama, "--poll-interval", "0.5", "--door-host", "127.0.0.1"]
-        program = Program(herd("node", *words, *flags), self.home / f"{node_id}.txt")
+        program = Program(herd("node", *words, *flags), self.home / f"{node_id}.txt", **environment)
         self.nodes[node_id] = program
         return program
 
