@@ -19,15 +19,20 @@ class Holders:
         self._registry = registry
         self._nodes = nodes
 
-    def know(self, model: str) -> bool:
-        """Whether any node has it, be it away or asleep."""
-        return bool(self._registry.holdings(model_key(model)))
+    def know(self, model: str, *, operation: str = "") -> bool:
+        """Whether any node has it, be it away or asleep, on an engine that does this with its models."""
+        holdings = self._registry.holdings(model_key(model))
+        return any(not operation or operation in holding.engine.operations for holding in holdings)
 
-    def of_kind(self, modality: str) -> list[str]:
-        """The models of a kind on nodes that are not away, each by the name that its first node has for it."""
+    def of_kind(self, modality: str, operation: str = "") -> list[str]:
+        """The models of a kind on nodes that are not away, each by the name that its first node has for it.
+
+        ``operation``: only those whose engine does this with its models. One may have models that it cannot use.
+        """
         found: dict[str, str] = {}
         for holding in self._registry.all_holdings():
-            if holding.model.modality == modality and holding.node.status != "offline":
+            able = not operation or operation in holding.engine.operations
+            if able and holding.model.modality == modality and holding.node.status != "offline":
                 found.setdefault(holding.key, holding.model.name)
         return list(found.values())
 

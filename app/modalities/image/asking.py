@@ -2,11 +2,11 @@
 
 | dialect | path | who |
 | --- | --- | --- |
-| `sdapi` | `/sdapi/v1/txt2img` | stable-diffusion.cpp's server, AUTOMATIC1111's web UI and its kin |
+| `stable-diffusion.cpp` | `/sdapi/v1/txt2img` | stable-diffusion.cpp's server; an older one as below |
 | `ollama` | `/api/generate` | an Ollama that still makes pictures |
 | `openai` | `/v1/images/generations` | the node's own engines, and whoever speaks OpenAI's API |
 
-An engine that speaks several is asked in the first of them: the others leave it out of what the client may choose.
+An engine that speaks several is asked in the first of them: the others leave it less to be told.
 """
 
 from collections.abc import Callable
@@ -19,14 +19,17 @@ from app.fleet.job import Route
 from app.modalities.image.answer import Read
 from app.modalities.image.schema import Wanted
 
+GENERATIONS = "/v1/images/generations"
+
 
 class Outgoing(msgspec.Struct, frozen=True):
-    """``dropped`` are fields that the dialect has no word for."""
+    """``dropped`` are fields that the dialect has no word for. ``older`` is for a server that has not the path."""
 
     path: str
     body: bytes
     read: Read
     dropped: tuple[str, ...] = ()
+    older: "Outgoing | None" = None
 
 
 def outgoing(wanted: Wanted, route: Route, steps: int | None) -> Outgoing:
@@ -58,7 +61,7 @@ _generated = msgspec.json.Decoder(_Generated).decode
 _generations = msgspec.json.Decoder(_Generations).decode
 
 
-def _sdapi(wanted: Wanted, route: Route, steps: int | None) -> Outgoing:
+def _stable_diffusion(wanted: Wanted, route: Route, steps: int | None) -> Outgoing:
     told = {
         "prompt": wanted.prompt,
         "negative_prompt": wanted.negative_prompt,
@@ -68,10 +71,12 @@ def _sdapi(wanted: Wanted, route: Route, steps: int | None) -> Outgoing:
         "steps": steps,
         "cfg_scale": wanted.guidance,
         "seed": wanted.seed,
-        "override_settings": {"return_grid": False},  # else several pictures come with one of them all
     }
-    dropped = ("quantize",) if wanted.quantize is not None else ()
-    return Outgoing("/sdapi/v1/txt2img", _encoded(told), lambda body: _drawn(body).images, dropped)
+    plain = {"prompt": wanted.prompt, "n": wanted.n, "size": wanted.size, "output_format": "png"}
+    wishes = _chosen(wanted, "steps", "guidance", "seed", "negative_prompt", "quantize")
+    older = Outgoing(GENERATIONS, _encoded(plain), _of_data, wishes)
+    dropped = _chosen(wanted, "quantize")
+    return Outgoing("/sdapi/v1/txt2img", _encoded(told), lambda body: _drawn(body).images, dropped, older)
 
 
 def _ollama(wanted: Wanted, route: Route, steps: int | None) -> Outgoing:
@@ -86,10 +91,7 @@ def _ollama(wanted: Wanted, route: Route, steps: int | None) -> Outgoing:
         "options": None if wanted.seed is None else {"seed": wanted.seed},
         "stream": False,
     }
-    unknown = {
-        "negative_prompt": wanted.negative_prompt or None, "guidance": wanted.guidance, "quantize": wanted.quantize,
-    }  # fmt: skip
-    dropped = tuple(name for name, value in unknown.items() if value is not None)
+    dropped = _chosen(wanted, "negative_prompt", "guidance", "quantize")
     return Outgoing("/api/generate", _encoded(told), lambda body: [_generated(body).image], dropped)
 
 
@@ -106,16 +108,23 @@ def _openai(wanted: Wanted, route: Route, steps: int | None) -> Outgoing:
         "negative_prompt": wanted.negative_prompt or None,
         "quantize": wanted.quantize,
     }
-    return Outgoing(
-        "/v1/images/generations", _encoded(told), lambda body: [one.b64_json for one in _generations(body).data]
-    )
+    return Outgoing(GENERATIONS, _encoded(told), _of_data)
 
 
 _DIALECTS: dict[str, Callable[[Wanted, Route, int | None], Outgoing]] = {
-    "sdapi": _sdapi,
+    "stable-diffusion.cpp": _stable_diffusion,
     "ollama": _ollama,
     "openai": _openai,
 }
+
+
+def _of_data(body: bytes) -> list[str]:
+    return [one.b64_json for one in _generations(body).data]
+
+
+def _chosen(wanted: Wanted, *names: str) -> tuple[str, ...]:
+    """Which of these the client has a wish for."""
+    return tuple(name for name in names if getattr(wanted, name) not in (None, ""))
 
 
 def _encoded(told: dict[str, Any]) -> bytes:

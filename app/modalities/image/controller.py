@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 
 from app.dialects import error_body
 from app.fleet.holders import Holders
-from app.fleet.inventory import Inventory
+from app.fleet.inventory import FleetModel, Inventory
 from app.fleet.job import Job
 from app.modalities.caller import caller_of
 from app.modalities.http import Corridor, Entrance
@@ -37,8 +37,8 @@ class Images(Controller):
                 caller=caller,
                 clock=time.time,
                 settings=settings,
-                know=holders.know,
-                known=partial(holders.of_kind, "image"),
+                know=partial(holders.know, operation=adapter.OPERATION),
+                known=partial(holders.of_kind, "image", adapter.OPERATION),
             )
 
         return entrance.corridor(job, partial(error_body, endpoint))
@@ -46,16 +46,20 @@ class Images(Controller):
     @get("/api/image-models", summary="Image models of the fleet")
     async def listing(self, inventory: NamedDependency[Inventory]) -> dict[str, Any]:
         """``steps`` are those of a request that names none; null: as many as the engine thinks right."""
-        return {
-            "models": [
-                {
-                    "name": model.best.name,
-                    "type": model.best.modality,
-                    "backend": model.holdings[0].engine.kind,
-                    "steps": steps_of(model.best.name),
-                    "fleet_nodes": model.node_ids,
-                }
-                for model in inventory.models()
-                if model.best.modality == "image"
-            ]
-        }
+        return {"models": [row for model in inventory.models() if (row := _row(model))]}
+
+
+def _row(model: FleetModel) -> dict[str, Any] | None:
+    """The model with those who make pictures of it; None: nobody does."""
+    makers = [
+        one for one in model.holdings if one.model.modality == "image" and adapter.OPERATION in one.engine.operations
+    ]
+    if not makers:
+        return None
+    return {
+        "name": makers[0].model.name,
+        "type": makers[0].model.modality,
+        "backend": makers[0].engine.kind,
+        "steps": steps_of(makers[0].model.name),
+        "fleet_nodes": list(dict.fromkeys(one.node.node_id for one in makers)),
+    }

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from app.modalities.base import Modality
+from app.modalities.image.adapter import OPERATION
 from app.modalities.image.catalogue import CATALOG
 from app.modalities.image.controller import Images
 from app.scoring import policy
@@ -13,7 +14,7 @@ MODALITY = Modality(
     name="image",
     title="Images",
     controllers=(Images,),
-    operation="image",
+    operation=OPERATION,
     icon="image",
     policy=policy.load((HERE / "policy.toml").read_text("utf-8")),
     catalog=CATALOG,
