@@ -19,7 +19,7 @@ import pytest
 from e2e.fleet import Fleet, running_fleet
 from programs import eventually
 from tiny_digits.program import installed
-from tiny_digits.reading import digit_in, size_of
+from tiny_digits.reading import digit_in
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the program is found by a shell script")
 SEVEN: dict[str, Any] = {"model": "flux-schnell", "prompt": "a handwritten 7", "width": 256, "height": 128}
