@@ -16,16 +16,27 @@ Secret = Annotated[str, msgspec.Meta(max_length=200, pattern="^[!-~]*$")]
 """What may stand in a header: printable ASCII without spaces."""
 Reach = Literal["lan", "loopback", "door"]
 """How an engine is reached: on the LAN, on its own machine's loopback only, or only through the node's door."""
+Thermal = Literal["nominal", "warning", "unknown"]
+Power = Literal["mains", "battery", "unavailable"]
 
 
 class Gpu(msgspec.Struct, frozen=True, kw_only=True):
+    """A graphics processor. ``unified``: it has no memory of its own but uses the machine's."""
+
     name: str
     memory_total_bytes: int = 0
     memory_free_bytes: int = 0
+    unified: bool = False
+    busy_percent: float | None = None
+    temperature_c: float | None = None
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """What the machine is and how it feels. ``cpu_percent`` is 0 to 100 over all cores."""
+    """What the machine is and how it feels; None and "unavailable" say that the system does not tell.
+
+    ``cpu_percent`` is 0 to 100 over all cores. In a container, memory is what the container may take.
+    ``disk_free_bytes`` is of the disk on which its models lie. ``temperature_c`` is the hottest processor's.
+    """
 
     os: str = "unknown"
     arch: str = "unknown"
@@ -35,7 +46,14 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     memory_total_bytes: int = 0
     memory_available_bytes: int = 0
     pressure: Pressure = "unavailable"
+    swap_total_bytes: int | None = None
+    swap_used_bytes: int | None = None
     disk_free_bytes: int | None = None
+    disk_total_bytes: int | None = None
+    thermal: Thermal = "unknown"
+    temperature_c: float | None = None
+    power: Power = "unavailable"
+    battery_percent: float | None = None
     gpus: tuple[Gpu, ...] = ()
 
 

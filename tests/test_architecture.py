@@ -67,11 +67,12 @@ ADDRESSES = {
     "advanced_alchemy": ("app.store",),
     "alembic": ("app.store",),
     "psutil": ("node.machine",),
+    "pynvml": ("node.machine.gpu",),
     "structlog": (
         "app.start", "app.lifespan", "app.api.errors", "app.fleet.advertise", "app.fleet.arrivals",
         "app.fleet.dispatcher", "app.fleet.intake", "app.fleet.ledger", "app.fleet.loops", "app.fleet.pulls",
         "app.settings.book", "app.store.writer", "app.web.live", "node.agent", "node.capacity.owner", "node.discovery",
-        "node.door", "node.engines.image_engine", "node.engines.image_run", "node.log", "node.machine.observe",
+        "node.door", "node.engines.image_engine", "node.engines.image_run", "node.log", "node.machine.probes",
         "node.pulse",
     ),
     "cyclopts": ("app.cli", "app.ask", "app.demo", "app.dev.command", "node.cli"),
@@ -119,6 +120,8 @@ LATE = {
     ("node.machine.activity_windows", "import_module"): "only there on Windows, and nothing else is",
     ("app.serve", "uvloop"): "not there on Windows",
     ("node.start", "uvloop"): "not there on Windows",
+    ("node.machine.chip", "winreg"): "only there on Windows",
+    ("node.machine.gpu", "pynvml"): "not there on macOS, and a tenth of a second of work for machines without a card",
     ("node.state", "fcntl"): "not there on Windows",
     ("node.state", "msvcrt"): "only there on Windows",
     ("node.engines.llama_child", "xllamacpp"): "an optional extra, loaded after the watch over the parent has begun",
@@ -128,9 +131,11 @@ LATE = {
 
 SWALLOWS = {
     "app.fleet.loops:every", "app.fleet.pulls:_run", "app.store.writer:_write_next", "app.web.live:run",
-    "node.agent:_look", "node.agent:_report", "node.capacity.owner:_every", "node.log:_line", "node.log:emit",
+    "node.agent:_look", "node.agent:_report", "node.capacity.owner:_every", "node.machine.probes:_answer",
+    "node.log:_line", "node.log:emit",
 }  # fmt: skip
-"""The tops of loops, where any fault is logged and the next round goes on; and the log, which may not break anybody."""
+"""The tops of loops and threads, where any fault is logged and the next round goes on; and the log, which may not break
+anybody."""
 
 PRINTS = {
     "app.cli",

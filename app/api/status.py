@@ -150,14 +150,26 @@ def _node(node: NodeView) -> dict[str, Any]:
         "status": _status(node),
         "address": node.address,
         "version": node.version,
-        "hardware": {"memory_total_gb": round(total, 2), "cores_physical": machine.cores, "chip": machine.chip},
+        "hardware": {
+            "memory_total_gb": round(total, 2),
+            "cores_physical": machine.cores,
+            "chip": machine.chip,
+            "os": machine.os,
+            "arch": machine.arch,
+        },
         "cpu": {"cores_physical": machine.cores, "utilization_pct": machine.cpu_percent},
         "memory": {
             "total_gb": round(total, 2),
             "used_gb": round(total - available, 2),
             "available_gb": round(available, 2),
             "pressure": machine.pressure,
+            "swap_total_gb": _gib(machine.swap_total_bytes),
+            "swap_used_gb": _gib(machine.swap_used_bytes),
         },
+        "disk": {"total_gb": _gib(machine.disk_total_bytes), "available_gb": _gib(machine.disk_free_bytes)},
+        "thermal": {"state": machine.thermal, "temperature_c": machine.temperature_c},
+        "power": {"source": machine.power, "battery_percent": machine.battery_percent},
+        "gpus": machine.gpus,
         "engines": node.engines,
         "ollama": {
             "models_loaded": [
@@ -177,6 +189,10 @@ def _node(node: NodeView) -> dict[str, Any]:
         "capacity": node.capacity,
         "seen_s_ago": round(node.seen_s_ago, 1),
     }
+
+
+def _gib(amount: int | None) -> float | None:
+    return None if amount is None else round(amount / GIB, 2)
 
 
 def _status(node: NodeView) -> str:

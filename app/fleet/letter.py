@@ -20,6 +20,7 @@ WORDS_MOST = 64
 BYTES_MOST = 2**53
 COUNT_MOST = 2**31 - 1
 SLOTS_MOST = 4096
+DEGREES_MOST = 273.0
 
 Report = TypeVar("Report", bound=msgspec.Struct)
 
@@ -90,10 +91,15 @@ def _machine(machine: Machine) -> Machine:
         arch=_word(machine.arch),
         chip=_word(machine.chip),
         cores=_number(machine.cores, SLOTS_MOST),
-        cpu_percent=min(max(machine.cpu_percent, 0.0), 100.0),
+        cpu_percent=_share(machine.cpu_percent) or 0.0,
         memory_total_bytes=total,
         memory_available_bytes=_number(machine.memory_available_bytes, total),
+        swap_total_bytes=_known(machine.swap_total_bytes, BYTES_MOST),
+        swap_used_bytes=_known(machine.swap_used_bytes, BYTES_MOST),
         disk_free_bytes=_known(machine.disk_free_bytes, BYTES_MOST),
+        disk_total_bytes=_known(machine.disk_total_bytes, BYTES_MOST),
+        temperature_c=_degrees(machine.temperature_c),
+        battery_percent=_share(machine.battery_percent),
         gpus=tuple(_gpu(gpu) for gpu in machine.gpus[:WORDS_MOST]),
     )
 
@@ -101,7 +107,12 @@ def _machine(machine: Machine) -> Machine:
 def _gpu(gpu: Gpu) -> Gpu:
     total = _number(gpu.memory_total_bytes, BYTES_MOST)
     return _replaced(
-        gpu, name=_word(gpu.name), memory_total_bytes=total, memory_free_bytes=_number(gpu.memory_free_bytes, total)
+        gpu,
+        name=_word(gpu.name),
+        memory_total_bytes=total,
+        memory_free_bytes=_number(gpu.memory_free_bytes, total),
+        busy_percent=_share(gpu.busy_percent),
+        temperature_c=_degrees(gpu.temperature_c),
     )
 
 
@@ -143,6 +154,14 @@ def _number(number: int, most: int) -> int:
 def _known(number: int | None, most: int) -> int | None:
     """A number that cannot be is taken for one that was not told."""
     return number if number is not None and 0 <= number <= most else None
+
+
+def _share(percent: float | None) -> float | None:
+    return None if percent is None else min(max(percent, 0.0), 100.0)
+
+
+def _degrees(celsius: float | None) -> float | None:
+    return celsius if celsius is not None and -DEGREES_MOST <= celsius <= DEGREES_MOST else None
 
 
 def _is_name(name: str) -> bool:

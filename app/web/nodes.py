@@ -99,8 +99,9 @@ class CapacityCard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodeCard(msgspec.Struct, frozen=True, kw_only=True):
-    """``state`` is a key of STATE_WORDS; ``alarm`` is set by real memory pressure, never by a full memory.
+    """``state`` is a key of STATE_WORDS; ``alarm`` is set by real memory pressure or heat, never by a full memory.
 
+    ``feels`` are heat, power and how busy its graphics processors are, as far as the machine tells.
     A node that is offline or waits for approval serves nobody: it has no gauges and no engines, and is a slim row.
     """
 
@@ -112,6 +113,7 @@ class NodeCard(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     version: str
     about: str
+    feels: tuple[str, ...]
     running: int
     waiting: int
     alarm: str
@@ -126,7 +128,7 @@ class NodeCard(msgspec.Struct, frozen=True, kw_only=True):
 def node_card(node: NodeView, lines: tuple[LineView, ...], modalities: tuple[ModalityView, ...] = ()) -> NodeCard:
     state = _state(node)
     live = state in {"online", "degraded", "draining"}
-    alarm = node.machine.pressure if live and node.machine.pressure in PRESSURE_WORDS else ""
+    alarm, alarm_word = _alarm(node.machine) if live else ("", "")
     icons = {modality.name: modality.icon for modality in modalities}
     by_model = {model_key(line.model): line for line in lines if line.node_id == node.node_id}
     return NodeCard(
@@ -138,10 +140,11 @@ def node_card(node: NodeView, lines: tuple[LineView, ...], modalities: tuple[Mod
         address=node.address,
         version=node.version,
         about=_about(node.machine),
+        feels=_feels(node.machine) if live else (),
         running=node.running,
         waiting=node.waiting,
         alarm=alarm,
-        alarm_word=PRESSURE_WORDS.get(alarm, ""),
+        alarm_word=alarm_word,
         link_failures=node.link_failures,
         gauges=_gauges(node.machine) if live else (),
         engines=tuple(_engine(engine, by_model, icons) for engine in node.engines) if live else (),
@@ -174,6 +177,24 @@ def _about(machine: Machine) -> str:
     if machine.os != "unknown":
         parts += [f"{machine.os} {machine.arch}" if machine.arch != "unknown" else machine.os]
     return " · ".join(part for part in parts if part)
+
+
+def _alarm(machine: Machine) -> tuple[str, str]:
+    """How bad it is, and in words: memory and heat, both if it is both."""
+    pressure = machine.pressure if machine.pressure in PRESSURE_WORDS else ""
+    hot = machine.thermal == "warning"
+    words = [PRESSURE_WORDS.get(pressure, ""), "Running hot" if hot else ""]
+    return pressure or ("warn" if hot else ""), " · ".join(word for word in words if word)
+
+
+def _feels(machine: Machine) -> tuple[str, ...]:
+    battery = machine.battery_percent
+    charge = "" if battery is None else f" {battery:.0f} %"
+    return (
+        *([f"{machine.temperature_c:.0f} °C"] if machine.temperature_c is not None else []),
+        *([f"on battery{charge}"] if machine.power == "battery" else []),
+        *(f"GPU {gpu.busy_percent:.0f} % busy" for gpu in machine.gpus if gpu.busy_percent is not None),
+    )
 
 
 def _gauges(machine: Machine) -> tuple[Gauge, ...]:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from pathlib import Path
+from threading import Event
 
 import httpx
 import pytest
@@ -12,6 +14,8 @@ from running import RunningRouter, running_router
 from running_node import running_node
 
 from node.agent import steady
+from node.machine.observe import Observer
+from node.machine.probes import Probe
 from node.wire import EngineReport, Machine, ModelReport
 
 BODY = {"model": "smollm2:135m", "messages": [{"role": "user", "content": "Hi"}]}
@@ -180,6 +184,30 @@ async def test_a_machine_that_cannot_be_looked_at_still_has_a_heartbeat(
     monkeypatch.setattr("node.agent.FIRST_LOOK_S", 0.1)
     async with FakeRouter() as router, running_node(router_url=router.url, observer=machine):
         await router.heard(3)
+
+
+async def test_while_a_probe_hangs_beats_go_on_and_it_is_asked_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.machine.probes.BUDGET_S", 0.2)
+    asked, freed = [], Event()
+
+    def hangs() -> dict[str, object]:
+        asked.append(1)
+        freed.wait(60)
+        return {"temperature_c": 61.0}
+
+    quick = Probe(name="cpu", ask=lambda: {"cores": 7}, every_s=0.01)
+    observer = Observer(tmp_path, probes=(Probe(name="heat", ask=hangs, every_s=0.01), quick))
+    async with FakeRouter() as router, running_node(router_url=router.url, observer=observer, heartbeat_interval=0.1):
+        beat = await router.heard(20, timeout_s=60)
+        assert len(asked) == 1
+        assert beat["machine"]["cores"] == 7
+        assert beat["machine"].get("temperature_c") is None
+        freed.set()
+        async with asyncio.timeout(30):
+            while (await router.heard(len(router.beats) + 1))["machine"]["temperature_c"] != 61.0:
+                pass
 
 
 async def test_two_nodes_of_one_machine_have_two_doors() -> None:

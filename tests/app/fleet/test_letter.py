@@ -16,13 +16,15 @@ def test_an_honest_letter_is_the_very_same() -> None:
 
 def test_numbers_that_cannot_be_are_not_believed() -> None:
     wrong = model("m:1", size_bytes=-1, resident_bytes=2**80, context_length=-5, context_max=2**40, slots=-3)
-    told = machine(1, 2, cpu_percent=-1e300, cores=-1, gpus=(Gpu(name="g", memory_total_bytes=1, memory_free_bytes=9),))
+    gpu = Gpu(name="g", memory_total_bytes=1, memory_free_bytes=9)
+    told = machine(1, 2, cpu_percent=-1e300, cores=-1, battery_percent=400.0, temperature_c=5e9, gpus=(gpu,))
     heard = bounded(node("a", wrong, machine=told, capacity=Capacity(availability=1e308, ceiling_bytes=-1)))
     [heard_model] = heard.engines[0].models
     assert heard_model == ModelReport(name="m:1")
     assert heard.machine.memory_available_bytes == heard.machine.memory_total_bytes
     assert (heard.machine.cpu_percent, heard.machine.cores) == (0.0, 0)
     assert heard.machine.gpus[0].memory_free_bytes == 1
+    assert (heard.machine.battery_percent, heard.machine.temperature_c) == (100.0, None)
     assert heard.capacity == Capacity()
     told = Capacity(until=-1.0, confidence=7, trend=-9, week="\n" * 9000)
     assert bounded(node("a", capacity=told)).capacity == Capacity(confidence=1.0, trend=-1.0, week=" " * 200)
@@ -72,6 +74,10 @@ def test_whatever_a_letter_says_what_is_believed_can_be_shown(
             memory_total_bytes=numbers[6],
             memory_available_bytes=numbers[7],
             disk_free_bytes=numbers[8],
+            swap_used_bytes=numbers[0],
+            temperature_c=share,
+            battery_percent=share,
+            gpus=(Gpu(name=words[0], busy_percent=share, temperature_c=share),),
         ),
         engines=(EngineReport(name="e", kind=words[4], version=words[5], models=(told,)),),
         capacity=Capacity(availability=share, ceiling_bytes=numbers[0], reason=words[1]),

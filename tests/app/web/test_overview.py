@@ -8,11 +8,11 @@ from shown_fleet import GIB, MARKUP, NOW, fleet, history, llm, marked_up, studio
 
 from app.fleet.snapshot import FleetSnapshot, LineView, NodeView
 from app.store.records import AttemptRecord
-from app.web.nodes import node_card
+from app.web.nodes import NodeCard, node_card
 from app.web.overview import sketches, view
 from app.web.requests import points, request_row
 from app.web.view import count, dom_key, seconds, size, tokens, whole_seconds
-from node.wire import Capacity, EngineReport, Machine
+from node.wire import Capacity, EngineReport, Gpu, Machine
 
 
 def test_totals_count_who_serves_and_leave_out_who_waits_or_is_gone() -> None:
@@ -50,6 +50,21 @@ def test_a_full_memory_alone_is_no_alarm() -> None:
 def test_real_pressure_is_an_alarm_in_words(pressure: str, word: str) -> None:
     node = msgspec.structs.replace(studio(), machine=msgspec.structs.replace(studio().machine, pressure=pressure))
     assert node_card(node, ()).alarm_word == word
+
+
+def test_a_card_says_how_the_machine_feels_as_far_as_it_tells() -> None:
+    def card(**told: object) -> NodeCard:
+        machine = Machine(memory_total_bytes=64 * GIB, **told)  # type: ignore[arg-type]
+        return node_card(NodeView(node_id="n", status="online", machine=machine), ())
+
+    assert card().feels == ()
+    gpus = (Gpu(name="a", busy_percent=37.0), Gpu(name="b"))
+    laptop = card(temperature_c=61.25, power="battery", battery_percent=64.0, gpus=gpus)
+    assert laptop.feels == ("61 °C", "on battery 64 %", "GPU 37 % busy")
+    assert laptop.alarm == ""
+    hot = card(thermal="warning", pressure="critical")
+    assert (hot.alarm, hot.alarm_word) == ("critical", "Critical memory pressure · Running hot")
+    assert card(thermal="warning").alarm == "warn"
 
 
 def test_an_engine_that_is_down_shows_its_last_inventory_as_stale_and_counts_for_nothing() -> None:
