@@ -49,6 +49,7 @@ from app.modalities.base import Modality
 from app.modalities.http import Entrance
 from app.modalities.plugin import discover
 from app.revise import Reviser
+from app.scoring import speeds
 from app.scoring.chain import Chain
 from app.scoring.policy import load, tune
 from app.settings.book import Book
@@ -122,6 +123,7 @@ async def create_router(
         chains=_chains(settings, modalities),
         operations={modality.name: modality.operation for modality in modalities},
         catalog=catalog,
+        speeds=speeds.load((Path(__file__).parent / "scoring" / "chips.toml").read_text("utf-8")),
     )
     nodes = NodeClient(
         registry=registry,

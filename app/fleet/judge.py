@@ -11,6 +11,7 @@ from app.fleet.queue import Counts, Queue, Ticket
 from app.fleet.registry import Holding, Registry
 from app.scoring.chain import Chain
 from app.scoring.selection import choose
+from app.scoring.speeds import UNKNOWN, Speeds
 from app.scoring.types import Candidate, Demand, Load, Verdict
 from node.wire import model_key
 
@@ -29,12 +30,14 @@ class Court:
         chains: Mapping[str, Chain],
         operations: Mapping[str, str],
         catalog: Catalog,
+        speeds: Speeds | None = None,
     ) -> None:
         self._registry = registry
         self._latency = latency
         self._chains = dict(chains)
         self._operations = dict(operations)
         self._catalog = catalog
+        self._speeds = speeds or Speeds()
         self._categories: dict[str, str] = {}
         self.breaker = Breaker()
         self.pauses = Pauses()
@@ -112,6 +115,7 @@ class Court:
         node_id = node.node_id
         key = (node_id, engine.name, holding.key)
         unloaded_at = node.unloaded.get(holding.key)
+        p75_s, size_bytes = self._latency.p75(node_id, holding.key), self._registry.size_bytes(holding)
         return Candidate(
             node_id=node_id,
             engine=engine.name,
@@ -124,7 +128,7 @@ class Court:
             machine=node.heartbeat.machine,
             capacity=node.heartbeat.capacity,
             category=self._category(holding.key),
-            size_bytes=self._registry.size_bytes(holding),
+            size_bytes=size_bytes,
             usable_bytes=self._registry.usable_bytes(node),
             evictable_bytes=0 if model.loaded else self._evictable(holding, counts.running),
             load=Load(
@@ -136,7 +140,8 @@ class Court:
                 lane_slots=node.lane_slots(engine.lane) if engine.lane else None,
                 lane_running=counts.lane_running.get((node_id, engine.lane), 0) if engine.lane else 0,
             ),
-            p75_s=self._latency.p75(node_id, holding.key),
+            p75_s=p75_s,
+            outlook=UNKNOWN if p75_s is not None else self._speeds.outlook(node.heartbeat.machine, size_bytes),
             unloaded_s_ago=None if unloaded_at is None else self.now - unloaded_at,
             loading_s=loading.get(key),
             loads_elsewhere_s=min(

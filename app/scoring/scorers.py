@@ -88,13 +88,15 @@ class QueueDepth(Scorer, frozen=True, kw_only=True, tag="queue_depth"):
 class Latency(Scorer, frozen=True, kw_only=True, tag="latency"):
     """How long do the requests before it take here? Depth times p75, the whole penalty at ``worst_s``.
 
-    Without a history the p75 is guessed from the size: ``guess_s_per_gb``, within ``guess_min_s`` and ``guess_max_s``.
+    Without a history the p75 is guessed within ``guess_min_s`` and ``guess_max_s``: the time to read this prompt and to
+    write ``guess_tokens`` on the machine's processor, where that is known; else ``guess_s_per_gb`` of the model's size.
     """
 
     worst_s: Positive = 250.0
     guess_s_per_gb: Amount = 1.0
     guess_min_s: Amount = 1.0
     guess_max_s: Amount = 100.0
+    guess_tokens: Amount = 256.0
 
     def score(self, demand: Demand, candidate: Candidate) -> float:
         depth = candidate.load.depth
@@ -102,12 +104,19 @@ class Latency(Scorer, frozen=True, kw_only=True, tag="latency"):
             return 0.0
         p75_s = candidate.p75_s
         if p75_s is None:
-            if candidate.size_bytes is None:
+            guess = self._guess_s(demand, candidate)
+            if guess is None:
                 return 0.0
-            guess = candidate.size_bytes / GIB * self.guess_s_per_gb
             p75_s = min(self.guess_max_s, max(self.guess_min_s, guess))
         opinion = depth * p75_s / self.worst_s
         return -opinion if opinion < 1.0 else -1.0
+
+    def _guess_s(self, demand: Demand, candidate: Candidate) -> float | None:
+        outlook = candidate.outlook
+        if outlook.write_rate and self.guess_tokens:
+            reading_s = demand.prompt_tokens / outlook.read_rate if outlook.read_rate else 0.0
+            return reading_s + self.guess_tokens / outlook.write_rate
+        return None if candidate.size_bytes is None else candidate.size_bytes / GIB * self.guess_s_per_gb
 
 
 class RoleAffinity(Scorer, frozen=True, kw_only=True, tag="role_affinity"):

@@ -70,7 +70,8 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     """Facts for policies that judge in seconds; all optional, prepared when a heartbeat, lease or record changes them.
 
-    Rates are tokens per second; ``slot_free_s`` is the wait until a slot of this model frees there.
+    Rates are tokens per second, guessed from the machine's processor while nothing was measured; ``slot_free_s`` is the
+    wait until a slot of this model frees there.
     """
 
     slot_free_s: float | None = None
