@@ -8,8 +8,8 @@ The heartbeat never waits for a look that hangs: it says what was last known. Ho
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import httpx
 import msgspec
@@ -17,24 +17,27 @@ import structlog
 
 from node.capacity.owner import Asks, Owner
 from node.discovery import Discovery
-from node.door import Door
+from node.door import Door, Passed
 from node.engines.discover import WELL_KNOWN_PORTS, Engines
 from node.link import Accepted, Link, Unreachable
 from node.log import flush_log
 from node.machine.activity import ActivityWatch
 from node.machine.addresses import lan_addresses
+from node.machine.clients import direct_clients
 from node.machine.observe import Observer
+from node.machine.probes import Probe, Probes
 from node.pulse import Pulse
 from node.settings import NodeSettings, Unusable
 from node.state import StateFile
 from node.version import own_version
-from node.wire import EngineReport, Heartbeat, Machine
+from node.wire import DirectClient, EngineReport, Heartbeat, Machine, Traffic
 
 FIRST_LOOK_S = 5.0
 """Seconds the first heartbeat waits for a first look at the engines."""
 BREATH_S = 0.05
 """Seconds between a change and the heartbeat that tells it: changes come in swarms."""
 DRAIN_EVERY_S = 1.0
+CLIENTS_EVERY_S = 15.0
 LAST_WORD_S = 3.0
 CLOSE_S = 15.0
 
@@ -92,6 +95,8 @@ class Agent:
             node_id=settings.node_id, link=Link(http), discovery=self._discovery, state_file=state_file, state=state,
             letter=self._letter, interval_s=settings.heartbeat_interval,
         )  # fmt: skip
+        self._clients = Probes([Probe(name="clients", ask=self._direct_clients, every_s=CLIENTS_EVERY_S)])
+        self._direct: Mapping[int, tuple[DirectClient, ...]] = {}
         self._looked = False
         self._door_port = 0
         self._stop = asyncio.Event()
@@ -143,7 +148,8 @@ class Agent:
         async with asyncio.TaskGroup() as group:
             machine = group.create_task(self._observer.observe())
             engines = group.create_task(self._engines.observe())
-        self._machine = machine.result()
+            clients = group.create_task(self._clients.facts())
+        self._machine, self._direct = machine.result(), clients.result().get("clients", {})
         before, self._reports = self._reports, engines.result()
         if not self._looked or steady(before) != steady(self._reports):
             self._tell(before)
@@ -223,7 +229,20 @@ class Agent:
             machine=self._machine,
             engines=self._reports,
             capacity=self._owner.capacity,
+            traffic=tuple(self._traffic(report) for report in self._reports),
         )
+
+    def _traffic(self, report: EngineReport) -> Traffic:
+        passed = self._door.passed.get(report.name, Passed())
+        return Traffic(
+            engine=report.name, requests=passed.requests, bytes_in=passed.bytes_in, bytes_out=passed.bytes_out,
+            direct_clients=self._direct.get(report.port, ()),
+        )  # fmt: skip
+
+    def _direct_clients(self) -> dict[str, Any]:
+        """Asked in a thread."""
+        urls = [url for url in (self._pulse.router_url, *self._discovery.told) if url]
+        return {"clients": direct_clients({report.port for report in self._reports if report.port}, urls)}
 
     def _routers_changed(self) -> None:
         self._pulse.doubt()

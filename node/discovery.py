@@ -56,6 +56,11 @@ class Discovery:
         """The router's place was told; nothing else counts."""
         return bool(self._router_url)
 
+    @property
+    def told(self) -> list[str]:
+        """Every URL of every router that mDNS tells of."""
+        return [url for found in self._records.values() for url in found.urls]
+
     def candidates(self, last: str = "", pinned: str = "") -> list[str]:
         """URLs to try, best first: ``last`` is where the router was, ``pinned`` the fleet that is looked for."""
         if self._router_url:

@@ -57,6 +57,15 @@ class DoorShut(OSError):
     """The door cannot listen; the text says why."""
 
 
+class Passed:
+    """What went to one engine and came back: requests, and bytes of their bodies."""
+
+    __slots__ = ("bytes_in", "bytes_out", "requests")
+
+    def __init__(self) -> None:
+        self.requests = self.bytes_in = self.bytes_out = 0
+
+
 class Door:
     """Listens on ``port`` or the next free one.
 
@@ -86,6 +95,7 @@ class Door:
         self._log = structlog.get_logger("door")
         self._http: httpx.AsyncClient | None = None
         self.running = 0
+        self.passed: dict[str, Passed] = {}
 
     async def run(self) -> None:
         """Serve until cancelled, then cut what still runs. Raises ``DoorShut`` when no port is free."""
@@ -146,9 +156,10 @@ class Door:
         if match and target is None:  # the router believes an older heartbeat: another node may do
             await _say(send, 502, {"error": "no such engine on this node"})
             return
-        if url is None or target is None:
+        if match is None or url is None or target is None:
             await _say(send, 404, {"error": "no such path on this node"})
             return
+        receive, send = _counted(self.passed.setdefault(match[1], Passed()), receive, send)
         self.running += 1
         self._idle.clear()
         try:
@@ -224,6 +235,22 @@ class Door:
                 await _say(send, 502, {"error": f"the engine does not answer: {type(error).__name__}"})
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _counted(passed: Passed, receive: Receive, send: Send) -> tuple[Receive, Send]:
+    """The router's two ends, with all that goes by counted."""
+    passed.requests += 1
+
+    async def receiving() -> MutableMapping[str, Any]:
+        message = await receive()
+        passed.bytes_in += len(message.get("body", b""))
+        return message
+
+    async def sending(message: MutableMapping[str, Any]) -> None:
+        passed.bytes_out += len(message.get("body", b""))
+        await send(message)
+
+    return receiving, sending
 
 
 async def _while_router_listens(receive: Receive, body_over: asyncio.Event, work: Awaitable[None]) -> None:

@@ -69,6 +69,11 @@ class Pulse:
     def connected(self) -> bool:
         return self._router is not None
 
+    @property
+    def router_url(self) -> str:
+        """Where its router is, or was last; empty: it never had one."""
+        return self._router.url if self._router is not None else self._state.router
+
     def doubt(self) -> None:
         """Something changed about where routers are: make sure before the next heartbeat."""
         self._doubt = True

@@ -115,6 +115,26 @@ Workload = Literal["idle", "light", "moderate", "heavy", "intensive"]
 Meetings = Literal["none", "active", "unavailable"]
 
 
+class DirectClient(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who uses an engine past the router: an address, and how many connections it holds now."""
+
+    peer: str
+    connections: int = 1
+
+
+class Traffic(msgspec.Struct, frozen=True, kw_only=True):
+    """What goes to one engine: through the node's door since the node started, and past the router right now.
+
+    It stands beside the reports of engines, because it changes with every request and they do not.
+    """
+
+    engine: str
+    requests: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    direct_clients: tuple[DirectClient, ...] = ()
+
+
 class Capacity(msgspec.Struct, frozen=True, kw_only=True):
     """What the owner of the machine leaves to the fleet. ``availability`` is 0 to 1.
 
@@ -163,6 +183,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     goodbye: bool = False
     machine: Machine = Machine()
     engines: tuple[EngineReport, ...] = ()
+    traffic: tuple[Traffic, ...] = ()
     capacity: Capacity | None = None
     failures: LinkFailures = LinkFailures()
 

@@ -171,6 +171,7 @@ def _node(node: NodeView) -> dict[str, Any]:
         "power": {"source": machine.power, "battery_percent": machine.battery_percent},
         "gpus": machine.gpus,
         "engines": node.engines,
+        "traffic": node.traffic,
         "ollama": {
             "models_loaded": [
                 {

@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from app.fleet.admission import NAME
-from node.wire import Capacity, EngineReport, Gpu, Heartbeat, Machine, ModelReport
+from node.wire import Capacity, EngineReport, Gpu, Heartbeat, Machine, ModelReport, Traffic
 
 NAME_MOST = 200
 """Longest model name that is believed, and longest of all other words, in characters."""
@@ -39,6 +39,7 @@ def bounded(letter: Heartbeat) -> Heartbeat:
         advertise_host=_word(letter.advertise_host),
         machine=_machine(letter.machine),
         engines=tuple(engines.values()),
+        traffic=tuple(_traffic(traffic) for traffic in letter.traffic[:ENGINES_MOST] if NAME.fullmatch(traffic.engine)),
         capacity=None if letter.capacity is None else _capacity(letter.capacity),
         failures=_replaced(
             letter.failures, count=_number(letter.failures.count, COUNT_MOST), last=_word(letter.failures.last)
@@ -113,6 +114,19 @@ def _gpu(gpu: Gpu) -> Gpu:
         memory_free_bytes=_number(gpu.memory_free_bytes, total),
         busy_percent=_share(gpu.busy_percent),
         temperature_c=_degrees(gpu.temperature_c),
+    )
+
+
+def _traffic(traffic: Traffic) -> Traffic:
+    return _replaced(
+        traffic,
+        requests=_number(traffic.requests, BYTES_MOST),
+        bytes_in=_number(traffic.bytes_in, BYTES_MOST),
+        bytes_out=_number(traffic.bytes_out, BYTES_MOST),
+        direct_clients=tuple(
+            _replaced(client, peer=_word(client.peer), connections=_number(client.connections, COUNT_MOST))
+            for client in traffic.direct_clients[:WORDS_MOST]
+        ),
     )
 
 

@@ -6,7 +6,7 @@ Taken by ``Viewer.take``, and shared by all who show it.
 import msgspec
 
 from app.scoring.types import Status
-from node.wire import Capacity, EngineReport, Machine
+from node.wire import Capacity, EngineReport, Machine, Traffic
 
 
 class NodeView(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +24,7 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     seen_s_ago: float = 0.0
     machine: Machine = Machine()
     engines: tuple[EngineReport, ...] = ()
+    traffic: tuple[Traffic, ...] = ()
     capacity: Capacity | None = None
     running: int = 0
     waiting: int = 0

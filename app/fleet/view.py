@@ -76,6 +76,7 @@ class Viewer:
                 seen_s_ago=max(0.0, now - node.seen_at),
                 machine=node.heartbeat.machine,
                 engines=node.heartbeat.engines,
+                traffic=node.heartbeat.traffic,
                 capacity=node.heartbeat.capacity,
                 running=self._queue.node_running(node.node_id),
                 waiting=self._queue.node_planned(node.node_id),

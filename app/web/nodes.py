@@ -6,7 +6,7 @@ import msgspec
 
 from app.fleet.snapshot import LineView, ModalityView, NodeView
 from app.web.view import dom_key, seconds, size, tokens
-from node.wire import Capacity, CapacityMode, EngineReport, Machine, ModelReport, model_key
+from node.wire import Capacity, CapacityMode, DirectClient, EngineReport, Machine, ModelReport, model_key
 
 STATE_WORDS = {
     "online": "Online",
@@ -37,6 +37,7 @@ DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 HOURS = 168
 TREND_SHOWN = 0.2
 PIPS_AT_MOST = 12
+BYPASSES_AT_MOST = 5
 
 
 class Gauge(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,13 +69,14 @@ class Chip(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EngineCard(msgspec.Struct, frozen=True, kw_only=True):
-    """``stale``: the engine is down and its models are those it had last."""
+    """``stale``: the engine is down and its models are those it had last. ``bypassed``: who uses it past the router."""
 
     name: str
     title: str
     healthy: bool
     stale: bool
     error: str
+    bypassed: str
     loaded: tuple[Chip, ...]
     stored: tuple[str, ...]
 
@@ -130,6 +132,7 @@ def node_card(node: NodeView, lines: tuple[LineView, ...], modalities: tuple[Mod
     live = state in {"online", "degraded", "draining"}
     alarm, alarm_word = _alarm(node.machine) if live else ("", "")
     icons = {modality.name: modality.icon for modality in modalities}
+    clients = {traffic.engine: traffic.direct_clients for traffic in node.traffic}
     by_model = {model_key(line.model): line for line in lines if line.node_id == node.node_id}
     return NodeCard(
         key=f"node-{dom_key(node.node_id)}",
@@ -147,7 +150,7 @@ def node_card(node: NodeView, lines: tuple[LineView, ...], modalities: tuple[Mod
         alarm_word=alarm_word,
         link_failures=node.link_failures,
         gauges=_gauges(node.machine) if live else (),
-        engines=tuple(_engine(engine, by_model, icons) for engine in node.engines) if live else (),
+        engines=tuple(_engine(one, by_model, icons, clients.get(one.name, ())) for one in node.engines) if live else (),
         capacity=_capacity(node.capacity) if node.capacity is not None and live else None,
         approve=f"herd approve {shlex.quote(node.node_id)}" if state == "waiting" else "",
     )
@@ -228,7 +231,9 @@ def share(part: float, whole: float) -> float:
     return round(min(1.0, max(0.0, part / whole)) * 200) / 200 if whole > 0 else 0.0
 
 
-def _engine(engine: EngineReport, lines: dict[str, LineView], icons: dict[str, str]) -> EngineCard:
+def _engine(
+    engine: EngineReport, lines: dict[str, LineView], icons: dict[str, str], clients: tuple[DirectClient, ...]
+) -> EngineCard:
     kind = engine.kind or engine.name
     title = f"{engine.name} ({kind})" if engine.name != kind else kind
     stale = engine.stale or not engine.healthy
@@ -238,6 +243,7 @@ def _engine(engine: EngineReport, lines: dict[str, LineView], icons: dict[str, s
         healthy=engine.healthy,
         stale=stale,
         error=engine.error,
+        bypassed=", ".join(client.peer for client in clients[:BYPASSES_AT_MOST]),
         loaded=tuple(
             _chip(model, lines.get(model_key(model.name)), icons.get(model.modality, "box"))
             for model in engine.models

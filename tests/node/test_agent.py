@@ -16,7 +16,7 @@ from running_node import running_node
 from node.agent import steady
 from node.machine.observe import Observer
 from node.machine.probes import Probe
-from node.wire import EngineReport, Machine, ModelReport
+from node.wire import DirectClient, EngineReport, Machine, ModelReport
 
 BODY = {"model": "smollm2:135m", "messages": [{"role": "user", "content": "Hi"}]}
 
@@ -208,6 +208,29 @@ async def test_while_a_probe_hangs_beats_go_on_and_it_is_asked_once(
         async with asyncio.timeout(30):
             while (await router.heard(len(router.beats) + 1))["machine"]["temperature_c"] != 61.0:
                 pass
+
+
+async def test_a_heartbeat_tells_what_went_through_the_door_and_who_goes_past_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    peer = DirectClient(peer="192.168.1.7", connections=2)
+    monkeypatch.setattr("node.agent.direct_clients", lambda ports, urls: dict.fromkeys(ports, (peer,)))
+    monkeypatch.setattr("node.agent.CLIENTS_EVERY_S", 0.05)
+    async with FakeOllama() as fake, FakeRouter() as router, running_node(router_url=router.url, ollama_host=fake.url):
+        beat = await router.heard(1)
+        url = f"http://127.0.0.1:{beat['door_port']}/engines/ollama/api/tags"
+        async with httpx.AsyncClient(trust_env=False) as http:
+            said = await http.get(url, headers={"X-Herd-Door": beat["door_secret"]})
+        async with asyncio.timeout(30):
+            while not ((told := beat["traffic"][0])["requests"] and told["direct_clients"]):
+                beat = await router.heard(len(router.beats) + 1)
+        assert told == {
+            "engine": "ollama",
+            "requests": 1,
+            "bytes_in": 0,
+            "bytes_out": len(said.content),
+            "direct_clients": [{"peer": "192.168.1.7", "connections": 2}],
+        }
 
 
 async def test_two_nodes_of_one_machine_have_two_doors() -> None:

@@ -53,6 +53,17 @@ async def test_a_request_passes_byte_for_byte_and_the_secret_stays() -> None:
         assert request.header("host") == f"127.0.0.1:{engine.port}"
 
 
+async def test_what_passes_is_counted_for_each_engine_and_what_is_turned_away_is_not() -> None:
+    async with FakeOllama() as engine, open_door(engine) as (door, http):
+        body = b'{"model": "smollm2:135m", "messages": [{"role": "user"}], "stream": false}'
+        sizes = [len((await http.post("/engines/ollama/api/chat", content=body, headers=SECRET)).content) for _ in "ab"]
+        await http.post("/engines/ollama/api/chat", content=body)
+        await http.post("/engines/other/api/chat", content=body, headers=SECRET)
+        assert door.passed.keys() == {"ollama"}
+        passed = door.passed["ollama"]
+        assert (passed.requests, passed.bytes_in, passed.bytes_out) == (2, 2 * len(body), sum(sizes))
+
+
 async def test_an_engine_with_a_path_of_its_own_is_reached_below_it() -> None:
     async with FakeOllama() as engine, open_door(engine, "/below") as (_, http):
         await http.get("/engines/ollama/v1/models", headers=SECRET)

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.fleet.letter import MODELS_MOST, bounded
-from node.wire import Capacity, EngineReport, Gpu, Heartbeat, Machine, ModelReport
+from node.wire import Capacity, DirectClient, EngineReport, Gpu, Heartbeat, Machine, ModelReport, Traffic
 
 
 def test_an_honest_letter_is_the_very_same() -> None:
@@ -28,6 +28,15 @@ def test_numbers_that_cannot_be_are_not_believed() -> None:
     assert heard.capacity == Capacity()
     told = Capacity(until=-1.0, confidence=7, trend=-9, week="\n" * 9000)
     assert bounded(node("a", capacity=told)).capacity == Capacity(confidence=1.0, trend=-1.0, week=" " * 200)
+
+
+def test_traffic_is_bounded_like_everything_else() -> None:
+    clients = (DirectClient(peer="\x1b[31m" * 99, connections=-4),) * 1000
+    told = (Traffic(engine="ollama", requests=-1, bytes_in=2**60, direct_clients=clients), Traffic(engine="../x"))
+    [heard] = bounded(msgspec.structs.replace(node("a"), traffic=told)).traffic
+    assert (heard.requests, heard.bytes_in, len(heard.direct_clients)) == (0, 2**53, 64)
+    assert heard.direct_clients[0].connections == 0
+    assert heard.direct_clients[0].peer.isprintable()
 
 
 def test_words_are_short_and_printable() -> None:

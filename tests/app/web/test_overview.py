@@ -12,7 +12,7 @@ from app.web.nodes import NodeCard, node_card
 from app.web.overview import sketches, view
 from app.web.requests import points, request_row
 from app.web.view import count, dom_key, seconds, size, tokens, whole_seconds
-from node.wire import Capacity, EngineReport, Gpu, Machine
+from node.wire import Capacity, DirectClient, EngineReport, Gpu, Machine, Traffic
 
 
 def test_totals_count_who_serves_and_leave_out_who_waits_or_is_gone() -> None:
@@ -65,6 +65,15 @@ def test_a_card_says_how_the_machine_feels_as_far_as_it_tells() -> None:
     hot = card(thermal="warning", pressure="critical")
     assert (hot.alarm, hot.alarm_word) == ("critical", "Critical memory pressure · Running hot")
     assert card(thermal="warning").alarm == "warn"
+
+
+def test_a_card_says_who_uses_an_engine_past_the_router() -> None:
+    clients = tuple(DirectClient(peer=f"10.0.0.{number}") for number in range(9))
+    traffic = (Traffic(engine="ollama", direct_clients=clients),)
+    node = NodeView(node_id="n", status="online", engines=(EngineReport(name="ollama", kind="ollama"),))
+    assert node_card(node, ()).engines[0].bypassed == ""
+    shown = node_card(msgspec.structs.replace(node, traffic=traffic), ()).engines[0].bypassed
+    assert shown == "10.0.0.0, 10.0.0.1, 10.0.0.2, 10.0.0.3, 10.0.0.4"
 
 
 def test_an_engine_that_is_down_shows_its_last_inventory_as_stale_and_counts_for_nothing() -> None:
