@@ -98,7 +98,6 @@ class Agent:
         self._clients = Probes([Probe(name="clients", ask=self._direct_clients, every_s=CLIENTS_EVERY_S)])
         self._direct: Mapping[int, tuple[DirectClient, ...]] = {}
         self._looked = False
-        self._door_port = 0
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
 
@@ -114,7 +113,7 @@ class Agent:
         try:
             async with asyncio.TaskGroup() as tasks:
                 life = [tasks.create_task(self._door.run(), name="door")]
-                self._door_port = await self._door.started()
+                await self._door.started()
                 life.append(tasks.create_task(self._look(), name="look"))
                 life.append(tasks.create_task(self._owner.run(), name="owner"))
                 life.append(tasks.create_task(self._discovery.run(), name="discovery"))
@@ -223,7 +222,7 @@ class Agent:
         return Heartbeat(
             node_id=self._settings.node_id,
             version=own_version(),
-            door_port=self._door_port,
+            door_port=self._door.port,
             door_secret=self._secret,
             advertise_host=self._settings.advertise_host,
             machine=self._machine,

@@ -36,6 +36,9 @@ WRITE_S = 60.0
 """Seconds an engine may leave a request's body unread. While it does, a router that leaves is not noticed."""
 SAID_MOST = 4096
 """Bytes of a question about the node itself."""
+LOOK_EVERY_S = 3.0
+"""Seconds between two looks whether this machine has the address of the door."""
+HINT = "this machine has no such address now; without --door-host the door is open on all it has"
 LAST_WORDS_S = 1
 """Seconds that relays have to end when the door closes."""
 HOP_BY_HOP = frozenset(
@@ -57,6 +60,10 @@ class DoorShut(OSError):
     """The door cannot listen; the text says why."""
 
 
+class DoorAway(DoorShut):
+    """This machine does not have the address now."""
+
+
 class Passed:
     """What went to one engine and came back: requests, and bytes of their bodies."""
 
@@ -67,7 +74,7 @@ class Passed:
 
 
 class Door:
-    """Listens on ``port`` or the next free one.
+    """Listens on ``port`` or the next free one. ``port`` is then the one it has; 0: it is shut.
 
     ``target`` gives by an engine's name its base URL, or the engine itself if it has no server; None if unknown.
     ``rooms`` answer at paths of their own, each for whoever shows the secret.
@@ -88,40 +95,69 @@ class Door:
         self._target = target
         self._rooms = rooms or {}
         self._host = host
-        self._wished = port
-        self._port: asyncio.Future[int] | None = None
+        self._port_wished = port
+        self._tried = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._log = structlog.get_logger("door")
         self._http: httpx.AsyncClient | None = None
+        self.port = 0
         self.running = 0
         self.passed: dict[str, Passed] = {}
 
     async def run(self) -> None:
-        """Serve until cancelled, then cut what still runs. Raises ``DoorShut`` when no port is free."""
-        listener = _listen(self._host, self._wished)
+        """Serve until cancelled, then cut what still runs. Raises ``DoorShut`` when no port is free.
+
+        A door on one address is shut while this machine does not have that address, and opens again with it.
+        """
+        # A kept connection may be closed by the engine in the moment of its next use; a new one costs nothing here.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        async with httpx.AsyncClient(trust_env=False, limits=limits) as self._http:
+            while True:
+                with await self._listener() as listener:
+                    self.port = listener.getsockname()[1]
+                    self._log.info("door.opened", port=self.port)
+                    self._tried.set()
+                    try:
+                        await self._serve(listener)
+                    finally:
+                        self.port = 0
+                self._log.warning("door.shut", host=self._host, hint=HINT)
+
+    async def started(self) -> int:
+        """The port, once it is taken; 0 if its address is not here yet."""
+        await self._tried.wait()
+        return self.port
+
+    async def _listener(self) -> socket.socket:
+        """A listening socket, as soon as this machine has the address."""
+        while True:
+            try:
+                return _listen(self._host, self._port_wished)
+            except DoorAway:
+                if not self._tried.is_set():
+                    self._log.warning("door.shut", host=self._host, hint=HINT)
+                self._tried.set()
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _serve(self, listener: socket.socket) -> None:
+        """Until the address of the listener is another machine's."""
         config = uvicorn.Config(
             self._answer, interface="asgi3", http="httptools", ws="none", lifespan="off", access_log=False,
             log_config=None, server_header=False, date_header=False, proxy_headers=False, timeout_keep_alive=75,
             timeout_graceful_shutdown=LAST_WORDS_S,
         )  # fmt: skip
         server = _QuietServer(config)
-        # A kept connection may be closed by the engine in the moment of its next use; a new one costs nothing here.
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-        async with httpx.AsyncClient(trust_env=False, limits=limits) as self._http:
-            port = listener.getsockname()[1]
-            self._ready().set_result(port)
-            self._log.info("door.opened", port=port)
-            try:
-                await server.serve(sockets=[listener])
-            finally:
-                if server.started:
-                    await asyncio.shield(server.shutdown())
-                listener.close()
-
-    async def started(self) -> int:
-        """The port, once it is taken."""
-        return await asyncio.shield(self._ready())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                serving = tasks.create_task(server.serve(sockets=[listener]), name="door.serve")
+                moved = tasks.create_task(_until_away(self._host), name="door.address")
+                await asyncio.wait({serving, moved}, return_when=asyncio.FIRST_COMPLETED)
+                serving.cancel()
+                moved.cancel()
+        finally:
+            if server.started:
+                await asyncio.shield(server.shutdown())
 
     async def drain(self, timeout_s: float) -> bool:
         """Wait until no relay is under way; False when the time was too short."""
@@ -131,11 +167,6 @@ class Door:
         except TimeoutError:
             return False
         return True
-
-    def _ready(self) -> asyncio.Future[int]:
-        if self._port is None:
-            self._port = asyncio.get_running_loop().create_future()
-        return self._port
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -336,6 +367,19 @@ async def _say(send: Send, status: int, value: object) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
+async def _until_away(host: str) -> None:
+    """Return when this machine has the address no more."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    while True:
+        await asyncio.sleep(LOOK_EVERY_S)
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            try:
+                probe.bind((host, 0))
+            except OSError as error:
+                if error.errno == errno.EADDRNOTAVAIL:
+                    return
+
+
 def _listen(host: str, first: int) -> socket.socket:
     """A listening socket on the first free port. Raises ``DoorShut``."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -353,6 +397,8 @@ def _listen(host: str, first: int) -> socket.socket:
             listener.close()
             if error.errno in (errno.EADDRINUSE, errno.EACCES):
                 continue
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise DoorAway(f"the door cannot listen on {host}: {error.strerror or error}.") from error
             raise DoorShut(f"the door cannot listen on {host}: {error.strerror or error}.") from error
         return listener
     raise DoorShut(f"no port between {first} and {last} is free for the door.")

@@ -2,15 +2,18 @@
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+import structlog
 from fakes.fake_ollama import FakeOllama
 from fakes.scripted import Answer, failing, hang, replying, streaming
 
-from node.door import Door, DoorShut
+import node.door
+from node.door import Door, DoorAway, DoorShut
 
 SECRET = {"X-Herd-Door": "s3cret"}
 SHOWN = b"X-Herd-Door: s3cret\r\n"
@@ -149,9 +152,56 @@ async def test_when_no_port_is_left_the_door_says_so() -> None:
             await Door(node_id="a", secret="s", target=lambda _: None, host="127.0.0.1", port=65535).run()
 
 
-async def test_an_address_that_is_not_of_this_machine_is_named() -> None:
-    with pytest.raises(DoorShut, match=r"192\.0\.2\.1"):
-        await Door(node_id="a", secret="s", target=lambda _: None, host="192.0.2.1", port=0).run()
+async def test_a_door_on_an_address_that_is_not_here_yet_is_shut_and_lives() -> None:
+    door = Door(node_id="a", secret="s", target=lambda _: None, host="192.0.2.1", port=0)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(door.run())
+        with structlog.testing.capture_logs() as logs:
+            assert await asyncio.wait_for(door.started(), 5) == 0
+        assert [line["event"] for line in logs] == ["door.shut"]
+        assert not running.done()
+        running.cancel()
+
+
+async def test_a_door_opens_with_its_address_and_again_when_that_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    here, listen = asyncio.Event(), node.door._listen
+
+    def listening(host: str, first: int) -> socket.socket:
+        if not here.is_set():
+            raise DoorAway("away")
+        return listen(host, first)
+
+    async def until_away(_: str) -> None:
+        while here.is_set():
+            await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(node.door, "_listen", listening)
+    monkeypatch.setattr(node.door, "_until_away", until_away)
+    monkeypatch.setattr(node.door, "LOOK_EVERY_S", 0.01)
+    async with FakeOllama() as engine, opened(engine.url) as (door, port), httpx.AsyncClient(trust_env=False) as http:
+        assert port == 0
+        for _ in range(2):
+            here.set()
+            async with asyncio.timeout(10):
+                while not door.port:
+                    await asyncio.sleep(0.01)
+            there = f"http://127.0.0.1:{door.port}"
+            assert (await http.get(f"{there}/engines/ollama/api/tags", headers=SECRET)).status_code == 200
+            here.clear()
+            async with asyncio.timeout(10):
+                while door.port:
+                    await asyncio.sleep(0.01)
+            with pytest.raises(httpx.TransportError):
+                await http.get(f"{there}/health")
+
+
+async def test_an_address_that_left_this_machine_is_noticed_and_one_that_is_here_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(node.door, "LOOK_EVERY_S", 0.01)
+    await asyncio.wait_for(node.door._until_away("192.0.2.1"), 5)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(node.door._until_away("127.0.0.1"), 0.1)
 
 
 async def test_a_door_that_closes_cuts_what_still_runs() -> None:
