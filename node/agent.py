@@ -30,6 +30,7 @@ from node.pulse import Pulse
 from node.settings import NodeSettings, Unusable
 from node.state import StateFile
 from node.version import own_version
+from node.waking import watch
 from node.wire import DirectClient, EngineReport, Heartbeat, Machine, Traffic
 
 FIRST_LOOK_S = 5.0
@@ -69,6 +70,7 @@ class Agent:
         self._secret = secrets.token_urlsafe(32)
         self._log = structlog.get_logger("node")
         self._observer = observer or Observer(settings.models)
+        self._addresses = addresses
         self._engines = _engines(settings, http, well_known, addresses)
         self._machine = Machine()
         self._reports: tuple[EngineReport, ...] = ()
@@ -85,7 +87,7 @@ class Agent:
         )  # fmt: skip
         self._discovery = Discovery(
             router_url=settings.router_url, mdns=settings.mdns, service_type=settings.mdns_service_type,
-            lan_addresses=addresses, changed=self._routers_changed, interfaces=interfaces,
+            changed=self._routers_changed, interfaces=interfaces,
         )  # fmt: skip
         state_file = StateFile(settings.state_file)
         state = state_file.load()
@@ -117,6 +119,8 @@ class Agent:
                 life.append(tasks.create_task(self._look(), name="look"))
                 life.append(tasks.create_task(self._owner.run(), name="owner"))
                 life.append(tasks.create_task(self._discovery.run(), name="discovery"))
+                waking = watch(addresses=self._addresses, woke=self._woke, moved=self._moved)
+                life.append(tasks.create_task(waking, name="waking"))
                 beating = tasks.create_task(self._report(), name="report")
                 await self._stop.wait()
                 drain = tasks.create_task(self._drain(beating), name="drain")
@@ -246,6 +250,19 @@ class Agent:
     def _routers_changed(self) -> None:
         self._pulse.doubt()
         self._wake.set()
+
+    def _woke(self, slept_s: float) -> None:
+        self._log.info("node.woke", slept_s=round(slept_s, 1))
+        self._look_around()
+
+    def _moved(self, addresses: list[str]) -> None:
+        self._log.info("node.moved", addresses=addresses)
+        self._look_around()
+
+    def _look_around(self) -> None:
+        """Nothing that was known of the network is sure any more."""
+        self._discovery.renew()
+        self._routers_changed()
 
     def _tell(self, before: tuple[EngineReport, ...]) -> None:
         """Log which engines came, went, fell and rose."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -11,8 +12,8 @@ from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZerocon
 
 from node.settings import ROUTER_PORT, bracketed
 
-REFRESH_S = 15.0
-"""Seconds between two looks whether this machine's addresses changed."""
+AGAIN_S = 15.0
+"""Seconds until multicast is tried again where there is none."""
 RESOLVE_MS = 3000
 RECORDS_MOST = 32
 ADDRESSES_MOST = 16
@@ -36,18 +37,17 @@ class Discovery:
         router_url: str,
         mdns: bool,
         service_type: str,
-        lan_addresses: Callable[[], list[str]],
         changed: Callable[[], None],
         interfaces: Sequence[str] = (),
     ) -> None:
         self._router_url = router_url
         self.mdns = mdns and not router_url
         self._type = service_type
-        self._lan_addresses = lan_addresses
         self._changed = changed
         self._interfaces = list(interfaces)
         self._records: dict[str, Found] = {}
         self._heard: asyncio.Queue[str] = asyncio.Queue(maxsize=1000)
+        self._stale = False
         self._trouble = ""
         self._log = structlog.get_logger("mdns")
 
@@ -70,35 +70,40 @@ class Discovery:
         urls += [url for found in own_first for url in found.urls]
         return list(dict.fromkeys([*urls, HERE]))
 
+    def renew(self) -> None:
+        """This machine slept, or has other addresses: begin anew."""
+        self._stale = True
+        if self._heard.empty():
+            self._heard.put_nowait("")
+
     async def run(self) -> None:
-        """Browse until cancelled; begins anew when this machine's addresses change or multicast fails."""
+        """Browse until cancelled; begins anew when told to, or when multicast fails."""
         if not self.mdns:
             return
         while True:
+            self._stale, self._heard = False, asyncio.Queue(maxsize=1000)
             try:
-                await self._while_same(self._lan_addresses())
+                await self._browse()
                 self._trouble = ""
             except TROUBLES as error:
                 told = str(error) or repr(error)
                 if told != self._trouble:
                     self._log.warning("mdns.unavailable", error=told, hint="name the router by --router-url")
                 self._trouble = told
-                await asyncio.sleep(REFRESH_S)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(AGAIN_S):
+                        await self._heard.get()
 
-    async def _while_same(self, lan: list[str]) -> None:
-        """Browse as long as this machine has these addresses."""
+    async def _browse(self) -> None:
+        """Browse until there is a reason to begin anew."""
         zeroconf = AsyncZeroconf(interfaces=self._interfaces or InterfaceChoice.All)
         browser: AsyncServiceBrowser | None = None
         try:
             browser = AsyncServiceBrowser(zeroconf.zeroconf, self._type, handlers=[self._hear])
             self._log.debug("mdns.browsing", type=self._type)
-            while self._lan_addresses() == lan:
-                try:
-                    async with asyncio.timeout(REFRESH_S):
-                        name = await self._heard.get()
-                except TimeoutError:
-                    continue
-                await self._resolve(zeroconf, name)
+            while not self._stale:
+                if name := await self._heard.get():
+                    await self._resolve(zeroconf, name)
         finally:
             await asyncio.shield(_close(zeroconf, browser))
 

@@ -1,5 +1,6 @@
 """Speaking with a router: who it is, and one heartbeat with its answer. Knows no engine and keeps no memory."""
 
+import asyncio
 import time
 from typing import TypeAlias
 
@@ -8,8 +9,11 @@ import msgspec
 
 from node.wire import Heartbeat, HeartbeatAck
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 5.0
 IDENTIFY_S = 3.0
+FRESH = {"connection": "close"}
+"""Each question has a connection of its own: a kept one is dead once either machine has slept or moved, and says so
+only when the time for an answer is over."""
 ANSWER_MOST = 64 * 1024
 """Bytes of an answer that are read; a router's are below a hundredth of it."""
 
@@ -81,7 +85,9 @@ class Link:
         headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
         body = msgspec.json.encode(heartbeat)
         try:
-            status, said = await self._ask("POST", url + "/heartbeat", content=body, headers=headers)
+            status, said = await self._ask(
+                "POST", url + "/heartbeat", content=body, headers=headers, timeout_s=TIMEOUT_S
+            )
         except httpx.HTTPError as error:
             return Unreachable(_told(error))
         if status not in (200, 202):
@@ -99,17 +105,25 @@ class Link:
         *,
         content: bytes | None = None,
         headers: dict[str, str] | None = None,
-        timeout_s: float = TIMEOUT_S,
+        timeout_s: float,
     ) -> tuple[int, bytes]:
-        async with self._http.stream(
-            method, url, content=content, headers=headers, timeout=timeout_s, follow_redirects=False
-        ) as reply:
-            said = bytearray()
-            async for piece in reply.aiter_bytes():
-                said += piece
-                if len(said) > ANSWER_MOST:
-                    raise httpx.DecodingError(f"it sent more than {ANSWER_MOST // 1024} KiB")
-            return reply.status_code, bytes(said)
+        """Raises ``httpx.HTTPError``, also when the whole answer is not there in time."""
+        try:
+            async with (
+                asyncio.timeout(timeout_s),
+                self._http.stream(
+                    method, url, content=content, headers=FRESH | (headers or {}), timeout=timeout_s,
+                    follow_redirects=False,
+                ) as reply,
+            ):  # fmt: skip
+                said = bytearray()
+                async for piece in reply.aiter_bytes():
+                    said += piece
+                    if len(said) > ANSWER_MOST:
+                        raise httpx.DecodingError(f"it sent more than {ANSWER_MOST // 1024} KiB")
+                return reply.status_code, bytes(said)
+        except TimeoutError:
+            raise httpx.ReadTimeout(f"no answer within {timeout_s:g} s") from None
 
 
 def _told(error: httpx.HTTPError) -> str:

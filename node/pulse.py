@@ -4,7 +4,7 @@
  1. No router, or a reason to doubt the one there is: ask all candidates who they are, take the first of this fleet.
  2. One heartbeat, with the token that this very fleet gave.
  3. Accepted: the fleet is pinned, token and place are kept. Waiting, refused: said once, tried again.
- 4. Two heartbeats in a row that did not arrive: the router is looked for anew.
+ 4. A heartbeat that did not arrive: a reason to doubt. Lost is a router that nobody is any more.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ from node.link import Accepted, Answer, Identity, Link, NoRouter, Refused, Unrea
 from node.state import NodeState, StateFile
 from node.wire import Heartbeat, HeartbeatAck, LinkFailures
 
-SILENCES = 2
-"""Heartbeats in a row that fail before the router is looked for elsewhere."""
-SLOW_S = 15.0
-"""Longest pause while the router is away, and the pause after a refusal, in seconds."""
+RETRY_MOST_S = 10.0
+"""Longest pause while the router is away, in seconds: it shall not be back for long without its nodes."""
+REFUSED_S = 15.0
+"""The pause after a refusal, which only people can end, in seconds."""
 FIRST_ADVICE_S = 10.0
 ADVICE_EVERY_S = 60.0
 INTERVAL_LEAST_S, INTERVAL_MOST_S = 0.1, 60.0
@@ -82,7 +82,10 @@ class Pulse:
         """One heartbeat to this node's router."""
         if self._router is None or self._doubt:  # (1)
             self._doubt = False
-            self._router = await self._find()
+            found = await self._find()
+            if found is None:
+                self._lose()
+            self._router = found
         router = self._router
         if router is None:
             self._advise()
@@ -104,7 +107,7 @@ class Pulse:
         if isinstance(answer, Unreachable):
             return retry_pause(self._silences, chance())
         if isinstance(answer, Refused):
-            return SLOW_S * (0.8 + 0.4 * chance())
+            return REFUSED_S * (0.8 + 0.4 * chance())
         if answer.ack.token:
             return INTERVAL_LEAST_S  # shown once, it is this node's alone: until then a lost one is given anew
         wished = min(max(answer.ack.interval_s, INTERVAL_LEAST_S), INTERVAL_MOST_S)
@@ -168,12 +171,14 @@ class Pulse:
         self._failures = LinkFailures(count=self._failures.count + 1, last=answer.why[:200])
         if self._router is not None:
             self._log.debug("heartbeat.failed", url=self._router.url, why=answer.why)
-            if self._silences >= SILENCES:  # (4)
-                self._log.warning("router.lost", url=self._router.url, why=answer.why)
-                self._router = None
-                self._said = ()
-                self._advice_at = time.monotonic() + FIRST_ADVICE_S
+            self._doubt = True  # (4)
         return answer
+
+    def _lose(self) -> None:
+        if self._router is not None:
+            self._log.warning("router.lost", url=self._router.url, why=self._failures.last or self._why or "no answer")
+            self._said = ()
+            self._advice_at = time.monotonic() + FIRST_ADVICE_S
 
     def _advise(self) -> None:
         """Each minute without a router, what its owner can do."""
@@ -225,5 +230,5 @@ class Pulse:
 
 
 def retry_pause(silences: int, chance: float) -> float:
-    """Seconds until the next try after ``silences`` failures in a row: about 1, 2, 4, 8, then at most 15."""
-    return float(min(SLOW_S, 2 ** min(max(silences, 1) - 1, 10)) * (0.5 + 0.5 * chance))
+    """Seconds until the next try after ``silences`` failures in a row: about 1, 2, 4, 8, then at most 10."""
+    return float(min(RETRY_MOST_S, 2 ** min(max(silences, 1) - 1, 10)) * (0.5 + 0.5 * chance))

@@ -6,7 +6,7 @@ async with running_node(router_url=router.url, ollama_host=fake.url) as node:
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,12 @@ class RunningNode:
 
 @asynccontextmanager
 async def running_node(
-    *, data_dir: Path | None = None, observer: Any = None, meetings: Any = None, **told: Any
+    *,
+    data_dir: Path | None = None,
+    observer: Any = None,
+    meetings: Any = None,
+    addresses: Callable[[], list[str]] = list,
+    **told: Any,
 ) -> AsyncIterator[RunningNode]:
     """A node with these settings; it is ended at once when the block ends, unless it has ended by then."""
     with TemporaryDirectory() as folder:
@@ -48,7 +53,7 @@ async def running_node(
                 observer=observer or Observer(settings.models),
                 meetings=meetings,
                 well_known=(),
-                addresses=list,
+                addresses=addresses,
             )
             ended = tasks.create_task(agent.run())
             try:
