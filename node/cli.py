@@ -7,6 +7,7 @@ A flag beats an environment variable (``FLEET_NODE_*``), that beats the ``[node]
 import importlib
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_origin
@@ -17,6 +18,8 @@ from cyclopts.config import Env, Toml
 from node.settings import NodeSettings, Unusable, completed
 from node.version import own_version
 
+TOLD_BY = ("cli", "env")
+"""What cyclopts calls flags and variables."""
 ANY_CASE = ("--log-level", "--console-log-level")
 File = Annotated[Path | None, Parameter(env_var="FLEET_CONFIG", help="TOML file whose `[node]` table holds settings.")]
 LEARN = ("--enable-capacity-learning", "--learn-capacity")
@@ -69,7 +72,53 @@ def _status(*, config: File = None, settings: Same = Spelt()) -> None:
 
     `--node-id`, `--data-dir` and `--config` name the node, as they do for `herd node`.
     """
-    sys.exit(importlib.import_module("node.standing").show(_completed(settings)))
+    sys.exit(importlib.import_module("node.standing").show(_completed(settings), name=settings.node_id))
+
+
+def _uninstall(*, config: File = None, settings: Same = Spelt()) -> None:
+    """Stop the node that starts with this machine, and let it start no more. Its fleet is not forgotten.
+
+    `--node-id` names the node if it was installed under a name of its own.
+    """
+    sys.exit(importlib.import_module("node.install").uninstall(_completed(settings), name=settings.node_id))
+
+
+class Heard:
+    """The last of the configuration sources: adds nothing, but keeps what was told by flag or variable."""
+
+    def __init__(self) -> None:
+        self.told: tuple[str, ...] = ()
+
+    def __call__(self, app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+        said = [argument.name for argument in arguments if argument.tokens and argument.tokens[0].source in TOLD_BY]
+        self.told = tuple(name.removeprefix("--").replace("-", "_") for name in said)
+
+
+def _install_command(heard: Heard) -> Callable[..., None]:
+    def install(
+        *,
+        config: File = None,
+        settings: Same = Spelt(),
+        dry_run: Annotated[bool, Parameter(negative=())] = False,
+    ) -> None:
+        """Start the node with this machine from now on: a systemd unit, a LaunchAgent, a scheduled task.
+
+        All flags of `herd node` are taken, and so are variables: what is told here is what it will be started with. A
+        file named by `--config` is read at each start. Installing again replaces what was installed.
+
+        Parameters
+        ----------
+        dry_run
+            Show what would be written and run.
+        """
+        told = {name: getattr(settings, name) for name in heard.told if hasattr(settings, name)}
+        sys.exit(
+            importlib.import_module("node.install").install(
+                _completed(settings), name=settings.node_id, told=told, config=config, dry_run=dry_run
+            )
+        )
+
+    return install
 
 
 def _pause(*, lasts: Lasts = "", config: File = None, settings: Same = Spelt()) -> None:
@@ -120,18 +169,21 @@ def _in_any_case(_: App, __: tuple[str, ...], arguments: ArgumentCollection) -> 
 
 def build(name: str) -> App:
     """The command under the name by which it is called."""
+    heard = Heard()
     command = App(
         name=name,
         help="Run the agent of this machine: report it to the router.",
         version=own_version,
         help_format="plaintext",
-        config=[Env("FLEET_NODE_", command=False), _from_file, _in_any_case],
+        config=[Env("FLEET_NODE_", command=False), _from_file, _in_any_case, heard],
         default_parameter=Parameter(negative_iterable=(), env_var_split=_separated),
     )
     command.default(_run)
     command.command(_status, name="status")
     command.command(_pause, name="pause")
     command.command(_resume, name="resume")
+    command.command(_install_command(heard), name="install")
+    command.command(_uninstall, name="uninstall")
     return command
 
 
