@@ -69,7 +69,11 @@ class Chip(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EngineCard(msgspec.Struct, frozen=True, kw_only=True):
-    """``stale``: the engine is down and its models are those it had last. ``bypassed``: who uses it past the router."""
+    """``stale``: the engine is down and its models are those it had last. ``bypassed``: who uses it past the router.
+
+    ``progress``: of what it makes now. Among the ``loaded`` are those at work now, also of a program that keeps none in
+    memory.
+    """
 
     name: str
     title: str
@@ -77,6 +81,7 @@ class EngineCard(msgspec.Struct, frozen=True, kw_only=True):
     stale: bool
     error: str
     bypassed: str
+    progress: str
     loaded: tuple[Chip, ...]
     stored: tuple[str, ...]
 
@@ -237,6 +242,11 @@ def _engine(
     kind = engine.kind or engine.name
     title = f"{engine.name} ({kind})" if engine.name != kind else kind
     stale = engine.stale or not engine.healthy
+
+    def at_work(model: ModelReport) -> bool:
+        line = lines.get(model_key(model.name))
+        return model.loaded or (line is not None and line.running > 0)
+
     return EngineCard(
         name=engine.name,
         title=f"{title} {engine.version}".strip(),
@@ -244,12 +254,13 @@ def _engine(
         stale=stale,
         error=engine.error,
         bypassed=", ".join(client.peer for client in clients[:BYPASSES_AT_MOST]),
+        progress="" if engine.progress is None else f"{engine.progress * 100:.0f} % done",
         loaded=tuple(
             _chip(model, lines.get(model_key(model.name)), icons.get(model.modality, "box"))
             for model in engine.models
-            if model.loaded
+            if at_work(model)
         ),
-        stored=tuple(sorted(model.name for model in engine.models if not model.loaded)),
+        stored=tuple(sorted(model.name for model in engine.models if not at_work(model))),
     )
 
 

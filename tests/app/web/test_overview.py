@@ -12,7 +12,7 @@ from app.web.nodes import NodeCard, node_card
 from app.web.overview import sketches, view
 from app.web.requests import points, request_row
 from app.web.view import count, dom_key, seconds, size, tokens, whole_seconds
-from node.wire import Capacity, DirectClient, EngineReport, Gpu, Machine, Traffic
+from node.wire import Capacity, DirectClient, EngineReport, Gpu, Machine, ModelReport, Traffic
 
 
 def test_totals_count_who_serves_and_leave_out_who_waits_or_is_gone() -> None:
@@ -92,6 +92,17 @@ def test_a_line_is_found_by_the_models_key_and_not_by_its_spelling() -> None:
     line = LineView(node_id="mac-studio", model="NOMIC-embed-text", running=2, slots=3)
     chips = node_card(studio(), (line,)).engines[0].loaded
     assert [chip.slots.busy for chip in chips] == [0, 0, 2]
+
+
+def test_a_program_that_keeps_no_model_in_memory_shows_the_one_it_works_with_and_how_far_it_is() -> None:
+    models = tuple(ModelReport(name=name, modality="image") for name in ("flux-dev", "flux-schnell"))
+    mflux = EngineReport(name="mflux", kind="mflux", models=models, lane="image", progress=0.418)
+    node = NodeView(node_id="easel", status="online", engines=(mflux,))
+    line = LineView(node_id="easel", model="flux-dev", running=1)
+    [card] = node_card(node, (line,)).engines
+    assert (card.progress, [chip.name for chip in card.loaded], card.stored) == (
+        "42 % done", ["flux-dev"], ("flux-schnell",),
+    )  # fmt: skip
 
 
 def test_two_similar_node_names_never_share_a_card() -> None:
