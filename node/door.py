@@ -7,11 +7,9 @@ engine without a server of its own is asked right here.
 """
 
 import asyncio
-import errno
 import hmac
 import re
 import socket
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import nullcontext
 from typing import Any
@@ -22,6 +20,7 @@ import msgspec
 import structlog
 import uvicorn
 
+from node import threshold
 from node.engines.base import Hosted, Question
 
 Scope = MutableMapping[str, Any]
@@ -29,15 +28,11 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 SECRET_HEADER = b"x-herd-door"
-PORTS_TRIED = 50
-"""Ports from the wished one upwards that are tried before the door gives up."""
 CONNECT_S = 3.0
 WRITE_S = 60.0
 """Seconds an engine may leave a request's body unread. While it does, a router that leaves is not noticed."""
 SAID_MOST = 4096
 """Bytes of a question about the node itself."""
-LOOK_EVERY_S = 3.0
-"""Seconds between two looks whether this machine has the address of the door."""
 HINT = "this machine has no such address now; without --door-host the door is open on all it has"
 LAST_WORDS_S = 1
 """Seconds that relays have to end when the door closes."""
@@ -54,14 +49,6 @@ Room = Callable[[str, bytes], Awaitable[tuple[int, object]]]
 
 class RouterLeft(Exception):
     """The router closed its connection: the engine's must end too."""
-
-
-class DoorShut(OSError):
-    """The door cannot listen; the text says why."""
-
-
-class DoorAway(DoorShut):
-    """This machine does not have the address now."""
 
 
 class Passed:
@@ -133,12 +120,12 @@ class Door:
         """A listening socket, as soon as this machine has the address."""
         while True:
             try:
-                return _listen(self._host, self._port_wished)
-            except DoorAway:
+                return threshold.listen(self._host, self._port_wished)
+            except threshold.DoorAway:
                 if not self._tried.is_set():
                     self._log.warning("door.shut", host=self._host, hint=HINT)
                 self._tried.set()
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(threshold.LOOK_EVERY_S)
 
     async def _serve(self, listener: socket.socket) -> None:
         """Until the address of the listener is another machine's."""
@@ -151,7 +138,7 @@ class Door:
         try:
             async with asyncio.TaskGroup() as tasks:
                 serving = tasks.create_task(server.serve(sockets=[listener]), name="door.serve")
-                moved = tasks.create_task(_until_away(self._host), name="door.address")
+                moved = tasks.create_task(threshold.until_away(self._host), name="door.address")
                 await asyncio.wait({serving, moved}, return_when=asyncio.FIRST_COMPLETED)
                 serving.cancel()
                 moved.cancel()
@@ -365,40 +352,3 @@ async def _say(send: Send, status: int, value: object) -> None:
     lines = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": lines})
     await send({"type": "http.response.body", "body": body, "more_body": False})
-
-
-async def _until_away(host: str) -> None:
-    """Return when this machine has the address no more."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    while True:
-        await asyncio.sleep(LOOK_EVERY_S)
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            try:
-                probe.bind((host, 0))
-            except OSError as error:
-                if error.errno == errno.EADDRNOTAVAIL:
-                    return
-
-
-def _listen(host: str, first: int) -> socket.socket:
-    """A listening socket on the first free port. Raises ``DoorShut``."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    last = min(first + PORTS_TRIED - 1, 65535)
-    for port in range(first, last + 1) if first else (0,):
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            if sys.platform != "win32":  # there it would let two doors share a port
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != "::"))
-            listener.bind((host, port))
-            listener.listen(1024)
-        except OSError as error:
-            listener.close()
-            if error.errno in (errno.EADDRINUSE, errno.EACCES):
-                continue
-            if error.errno == errno.EADDRNOTAVAIL:
-                raise DoorAway(f"the door cannot listen on {host}: {error.strerror or error}.") from error
-            raise DoorShut(f"the door cannot listen on {host}: {error.strerror or error}.") from error
-        return listener
-    raise DoorShut(f"no port between {first} and {last} is free for the door.")

@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 
 from node.agent import Agent
-from node.door import DoorShut
 from node.log import configure
 from node.settings import NodeSettings, Unusable
 from node.state import Claim, NameTaken, StateFile
+from node.threshold import DoorShut
 from node.version import own_version
 
 

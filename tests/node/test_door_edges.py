@@ -12,8 +12,9 @@ import structlog
 from fakes.fake_ollama import FakeOllama
 from fakes.scripted import Answer, failing, hang, replying, streaming
 
-import node.door
-from node.door import Door, DoorAway, DoorShut
+from node import threshold
+from node.door import Door
+from node.threshold import DoorAway, DoorShut
 
 SECRET = {"X-Herd-Door": "s3cret"}
 SHOWN = b"X-Herd-Door: s3cret\r\n"
@@ -164,7 +165,7 @@ async def test_a_door_on_an_address_that_is_not_here_yet_is_shut_and_lives() -> 
 
 
 async def test_a_door_opens_with_its_address_and_again_when_that_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    here, listen = asyncio.Event(), node.door._listen
+    here, listen = asyncio.Event(), threshold.listen
 
     def listening(host: str, first: int) -> socket.socket:
         if not here.is_set():
@@ -175,9 +176,9 @@ async def test_a_door_opens_with_its_address_and_again_when_that_comes_back(monk
         while here.is_set():
             await asyncio.sleep(0.01)
 
-    monkeypatch.setattr(node.door, "_listen", listening)
-    monkeypatch.setattr(node.door, "_until_away", until_away)
-    monkeypatch.setattr(node.door, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(threshold, "listen", listening)
+    monkeypatch.setattr(threshold, "until_away", until_away)
+    monkeypatch.setattr(threshold, "LOOK_EVERY_S", 0.01)
     async with FakeOllama() as engine, opened(engine.url) as (door, port), httpx.AsyncClient(trust_env=False) as http:
         assert port == 0
         for _ in range(2):
@@ -198,10 +199,10 @@ async def test_a_door_opens_with_its_address_and_again_when_that_comes_back(monk
 async def test_an_address_that_left_this_machine_is_noticed_and_one_that_is_here_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(node.door, "LOOK_EVERY_S", 0.01)
-    await asyncio.wait_for(node.door._until_away("192.0.2.1"), 5)
+    monkeypatch.setattr(threshold, "LOOK_EVERY_S", 0.01)
+    await asyncio.wait_for(threshold.until_away("192.0.2.1"), 5)
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(node.door._until_away("127.0.0.1"), 0.1)
+        await asyncio.wait_for(threshold.until_away("127.0.0.1"), 0.1)
 
 
 async def test_a_door_that_closes_cuts_what_still_runs() -> None:
