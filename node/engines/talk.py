@@ -1,6 +1,7 @@
 """A conversation with a child: lines to its standard input, lines from its output as they come. Knows no engine."""
 
 import asyncio
+from typing import cast
 
 from node.engines.process import LINE_LIMIT, Child
 
@@ -33,8 +34,8 @@ class Talker(Child):
     def say(self, line: bytes) -> None:
         """Pass a line on; a child that has ended hears nothing."""
         stdin = self._transport.get_pipe_transport(0) if self._transport else None
-        if isinstance(stdin, asyncio.WriteTransport) and self.running:
-            stdin.write(line + b"\n")
+        if stdin is not None and self.running:
+            cast(asyncio.WriteTransport, stdin).write(line + b"\n")  # uvloop's is none by its class
 
     async def hear(self) -> bytes | None:
         """The next line; None, for ever, once the child has ended."""
