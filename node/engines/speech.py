@@ -41,23 +41,29 @@ class Refusal(Exception):
 
 
 class Speech(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be transcribed, and how. ``file_name`` is its owner's; ``temperature`` 0: as the engine likes."""
+    """What is to be transcribed, and how. ``file_name`` is its owner's; ``temperature`` 0: as the engine likes.
+
+    ``words``: each word's time is wanted too.
+    """
 
     file: Path
     file_name: str = ""
     language: str = ""
     prompt: str = ""
     temperature: float = 0.0
+    words: bool = False
     form: Literal["json", "verbose_json"] = "json"
 
 
 class Transcript(msgspec.Struct, frozen=True, kw_only=True):
-    """What was said. ``segments`` have at least ``id``, ``start``, ``end`` and ``text``."""
+    """What was said. ``segments`` have at least ``id``, ``start``, ``end`` and ``text``; ``words``, if the engine has
+    their times, ``word``, ``start`` and ``end``."""
 
     text: str
     language: str = ""
     duration: float = 0.0
     segments: tuple[Mapping[str, Any], ...] = ()
+    words: tuple[Mapping[str, Any], ...] = ()
 
 
 async def answered(
@@ -141,7 +147,8 @@ class Form:
     def _end(self) -> None:
         if self._field is not None:
             name, value = self._field
-            self.fields[name] = value.decode("utf-8", "replace")
+            said = value.decode("utf-8", "replace")
+            self.fields[name] = f"{self.fields[name]},{said}" if name in self.fields else said
             self._field = None
 
 
@@ -180,6 +187,7 @@ def _speech(form: Form, model: str) -> Speech:
         language=fields.get("language", "").strip(),
         prompt=fields.get("prompt", ""),
         temperature=_temperature(fields.get("temperature", "").strip() or "0"),
+        words="word" in fields.get("timestamp_granularities[]", "").split(","),
         form=shape,
     )
 
@@ -197,14 +205,11 @@ def _temperature(told: str) -> float:
 def _answer(transcript: Transcript, form: str) -> Answer:
     if form == "json":
         return Answer(body=msgspec.json.encode({"text": transcript.text}))
-    return Answer(
-        body=msgspec.json.encode(
-            {
-                "task": "transcribe",
-                "language": transcript.language,
-                "duration": transcript.duration,
-                "text": transcript.text,
-                "segments": transcript.segments,
-            }
-        )
-    )
+    whole = {
+        "task": "transcribe",
+        "language": transcript.language,
+        "duration": transcript.duration,
+        "text": transcript.text,
+        "segments": transcript.segments,
+    }
+    return Answer(body=msgspec.json.encode(whole | ({"words": transcript.words} if transcript.words else {})))

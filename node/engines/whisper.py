@@ -154,8 +154,12 @@ class WhisperEngine:
             match _json(line):
                 case {"segment": {"text": str(words), "end": float(end)} as segment}:
                     self._progress = min(end / transcript.duration, 1.0) if transcript.duration else None
+                    timed = segment.pop("words", [])
                     transcript = msgspec.structs.replace(
-                        transcript, text=transcript.text + words, segments=(*transcript.segments, segment)
+                        transcript,
+                        text=transcript.text + words,
+                        segments=(*transcript.segments, segment),
+                        words=(*transcript.words, *timed),
                     )
                 case {"duration": float(duration)}:
                     self._progress = 0.0
@@ -246,7 +250,7 @@ def _command(folder: Path, *, load: bool) -> list[str]:
 
 def _request(speech: Speech) -> bytes:
     asked = {"audio": str(speech.file), "language": speech.language, "prompt": speech.prompt}
-    return msgspec.json.encode({**asked, "temperature": speech.temperature})
+    return msgspec.json.encode({**asked, "temperature": speech.temperature, "words": speech.words})
 
 
 def _json(line: bytes) -> object:

@@ -1,9 +1,9 @@
 """The program of a speech model's child: it transcribes one file after the other. Knows nothing of its parent.
 
 Run as ``python -m node.engines.whisper_child``. Requests come as lines of JSON on stdin, ``{"audio": PATH, "language",
-"prompt", "temperature"}``; to each it says lines of JSON: what it has learned, ``{"segment": {...}}`` as they come, and
-at the end one of ``{"done": true}``, ``{"refused": WHY}`` (the request's fault) and ``{"failed": WHY}``. It exits when
-its stdin ends, also in the middle of its work. A crash of native code ends this process and not the node.
+"prompt", "temperature", "words"}``; to each it says lines of JSON: what it has learned, ``{"segment": {...}}`` as they
+come, and at the end one of ``{"done": true}``, ``{"refused": WHY}`` (the request's fault) and ``{"failed": WHY}``. It
+exits when its stdin ends, also in the middle of its work. A crash of native code ends this process and not the node.
 """
 
 import argparse

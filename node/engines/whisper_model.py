@@ -70,6 +70,8 @@ class Whisper:
             told["initial_prompt"] = request["prompt"]
         if request.get("temperature"):  # 0 and none mean: as it comes, warmer where it fails
             told["temperature"] = request["temperature"]
+        if request.get("words"):
+            told["word_timestamps"] = True
         for answer in self._windows(samples, told):
             if "language" in answer:
                 told["language"] = answer["language"]  # what was heard first holds for all
@@ -184,13 +186,18 @@ def _claimed_s(container: Any, stream: Any, size: int) -> float:
 
 
 def _told(segment: Any, number: int, offset_s: float, whole_s: float) -> dict[str, Any]:
+    def at(seconds: float) -> float:
+        return round(min(seconds + offset_s, whole_s), 3)
+
+    words = [{"word": word.word.strip(), "start": at(word.start), "end": at(word.end)} for word in segment.words or ()]
     return {
         "id": number,
-        "start": round(min(segment.start + offset_s, whole_s), 3),
-        "end": round(min(segment.end + offset_s, whole_s), 3),
+        "start": at(segment.start),
+        "end": at(segment.end),
         "text": segment.text,
         "temperature": segment.temperature,
         "avg_logprob": segment.avg_logprob,
         "compression_ratio": segment.compression_ratio,
         "no_speech_prob": segment.no_speech_prob,
+        **({"words": words} if words else {}),
     }

@@ -1,4 +1,4 @@
-"""A real Whisper model behind a node's door: its words, what it refuses, and its end when nobody listens any more."""
+"""A real Whisper model behind a node's door and in a fleet: its words, what it refuses, its end when nobody listens."""
 
 import asyncio
 import io
@@ -6,12 +6,14 @@ import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
-from programs import speech_model
+from e2e.fleet import running_fleet
+from programs import eventually, speech_model
 
 from node.door import Door
 from node.engines import whisper
@@ -23,7 +25,8 @@ pytestmark = pytest.mark.real_engine
 RECORDING = Path(__file__).with_name("quarterly-report.wav")
 """Spoken by espeak-ng, which is free of anybody's voice."""
 SENTENCE = "Please send the quarterly report to the whole team before Friday afternoon."
-PATH = "/engines/stt-faster-whisper-tiny.en/v1/audio/transcriptions"
+MODEL = "faster-whisper-tiny.en"
+PATH = f"/engines/stt-{MODEL}/v1/audio/transcriptions"
 
 
 @dataclass
@@ -33,19 +36,19 @@ class Node:
 
     @property
     def pid(self) -> int | None:
-        engine = self.engines.target("stt-faster-whisper-tiny.en")
+        engine = self.engines.target(f"stt-{MODEL}")
         assert isinstance(engine, WhisperEngine)
         return engine.pid
 
     async def ask(self, audio: bytes, **fields: str) -> httpx.Response:
-        fields = {"model": "faster-whisper-tiny.en", "response_format": "verbose_json", **fields}
+        fields = {"model": MODEL, "response_format": "verbose_json", **fields}
         return await self.http.post(PATH, files={"file": ("recording.wav", audio)}, data=fields)
 
 
 @asynccontextmanager
 async def a_node(models: Path) -> AsyncIterator[Node]:
     """The engines and the door of a node; the router is the test."""
-    (models / "faster-whisper-tiny.en").symlink_to(speech_model())
+    (models / MODEL).symlink_to(speech_model())
     secret = {"X-Herd-Door": "s3cret"}
     async with httpx.AsyncClient(trust_env=False) as asking, asyncio.TaskGroup() as tasks:
         engines = Engines(
@@ -93,20 +96,43 @@ async def test_a_sentence_is_transcribed_word_by_word_and_what_is_no_audio_harms
             refused = await node.ask(broken)
             assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_audio")
         assert (await node.ask(whole, language="de")).status_code == 400, "this model knows English only"
-        assert (await node.ask(whole, language="en-GB")).json()["text"] == SENTENCE
+        timed = (await node.ask(whole, language="en-GB", **{"timestamp_granularities[]": "word"})).json()
+        assert (timed["text"], [word["word"] for word in timed["words"]]) == (SENTENCE, SENTENCE.split())
+        assert timed["words"] == sorted(timed["words"], key=lambda word: word["start"])
         assert node.pid == pid
         [report] = [report for report in await node.engines.observe() if report.kind == "faster-whisper"]
         assert (report.healthy, report.models[0].loaded) == (True, True)
         assert report.version.startswith("faster-whisper 1.")
 
 
+def test_a_fleet_hears_the_sentence_by_both_doors_and_refuses_what_is_none(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    models.mkdir()
+    (models / MODEL).symlink_to(speech_model())
+    with running_fleet(tmp_path) as fleet:
+        fleet.start_node("cedar", "--models-dir", models)
+        ready = partial(fleet.engine, "cedar", f"stt-{MODEL}")
+        eventually(lambda: ready().get("operations") or ready().get("healthy"), within_s=60, what="the speech engine")
+        whole = RECORDING.read_bytes()
+
+        def ask(path: str, audio: bytes, **fields: str) -> httpx.Response:
+            return fleet.http.post(path, files={"file": ("a.wav", audio)}, data={"model": MODEL, **fields})
+
+        assert ask("/v1/audio/transcriptions", whole).json() == {"text": SENTENCE}
+        assert SENTENCE in ask("/v1/audio/transcriptions", whole, response_format="srt").text
+        assert ask("/api/transcribe", whole).json()["text"] == SENTENCE
+        for broken in (b"", b"Dear all, please find attached the report.\n" * 20, whole[:40_000]):
+            refused = ask("/v1/audio/transcriptions", broken)
+            assert (refused.status_code, refused.json()["error"]["type"]) == (400, "invalid_request_error")
+
+
 async def test_when_the_router_leaves_the_process_at_work_is_dead_within_a_second(tmp_path: Path) -> None:
     async with a_node(tmp_path) as node:
         await serving(node)
-        # At a temperature of its own a repetition is not tried again at others, which takes half a minute.
-        asking = asyncio.ensure_future(node.ask(repeated(12), temperature="0.1"))
+        # It is left while its first window is worked on.
+        asking = asyncio.ensure_future(node.ask(repeated(12)))
         async with asyncio.timeout(60):
-            while not any(report.progress for report in await node.engines.observe()):
+            while all(report.progress is None for report in await node.engines.observe()):
                 await asyncio.sleep(0.05)
         assert node.pid is not None
         child = psutil.Process(node.pid)

@@ -77,7 +77,7 @@ class Info:
 
 
 class Segment:
-    text, temperature, avg_logprob, compression_ratio, no_speech_prob = " words", 0.0, 0.0, 1.0, 0.0
+    text, temperature, avg_logprob, compression_ratio, no_speech_prob, words = " words", 0.0, 0.0, 1.0, 0.0, None
 
     def __init__(self, start: float, end: float) -> None:
         self.start, self.end = start, end
