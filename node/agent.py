@@ -281,7 +281,7 @@ class Agent:
             self._log.info("engine.gone", engine=name)
         if not self._reports:
             hint = (
-                f"start Ollama, name an engine with --engine NAME=URL, or put a GGUF file into {self._settings.models}"
+                f"start Ollama, name an engine with --engine NAME=URL, or put a model into {self._settings.models}"
             )
             self._log.warning("engine.none", hint=hint)
 

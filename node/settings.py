@@ -45,7 +45,7 @@ class NodeSettings:
     engine: tuple[str, ...] = ()
     """A further engine as NAME=URL; may be repeated. In the environment: separated by commas or spaces."""
     models_dir: Path | None = None
-    """Folder of GGUF files that the embedded engine serves; unset: `models` in the data folder."""
+    """Folder of models that the node serves itself, GGUF files and speech models; unset: `models` in the data folder."""
     slots: int | None = None
     """Requests that each engine of this machine serves at once; unset: what the engine says of itself."""
     image_slots: int = 1

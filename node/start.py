@@ -66,7 +66,7 @@ def banner(settings: NodeSettings) -> str:
         ("Router", router),
         ("Ollama", settings.ollama_host),
         *(("Engine", flag) for flag in settings.engine),
-        ("Models", f"{settings.models} (GGUF files for the embedded engine)"),
+        ("Models", f"{settings.models} (GGUF files and speech models)"),
         ("Log", str(settings.log_file)),
     ]
     width = max(len(name) for name, _ in lines) + 2

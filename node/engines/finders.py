@@ -4,7 +4,7 @@ A finder is called in a thread every now and then while the node runs: what was 
 removed disappears.
 """
 
-from node.engines import whisper
+from node.engines import qwen_asr, whisper
 from node.engines.diffusionkit import DIFFUSIONKIT
 from node.engines.found import Finder
 from node.engines.image_finder import makers_of_images
@@ -14,4 +14,5 @@ FINDERS: tuple[Finder, ...] = (
     makers_of_images(MFLUX),
     makers_of_images(DIFFUSIONKIT),
     whisper.find,
+    qwen_asr.find,
 )

@@ -13,12 +13,16 @@ C = TypeVar("C", bound=Child)
 class Kept(Generic[C]):
     """One child after the other, never two at once. ``trouble`` is a sentence about the last crash, for people.
 
-    ``what`` begins that sentence; ``spawn`` raises ``OSError``. Whoever sees that a child does well says ``recovered``.
+    ``what`` begins that sentence, ``ending`` says how a child ended; ``spawn`` raises ``OSError``. Whoever sees that a
+    child does well says ``recovered``.
     """
 
-    def __init__(self, what: str, spawn: Callable[[], Awaitable[C]]) -> None:
+    def __init__(
+        self, what: str, spawn: Callable[[], Awaitable[C]], *, ending: Callable[[C], str] = lambda child: child.ending
+    ) -> None:
         self._what = what
         self._spawn = spawn
+        self._ending = ending
         self._one_at_a_time = asyncio.Lock()
         self._closed = False
         self.restarts = Restarts()
@@ -32,7 +36,7 @@ class Kept(Generic[C]):
             child = self.child
             if child is not None and not child.running:
                 self.child = None
-                self._crashed(now, f"{child.ending}.", last_line(child.tail))
+                self._crashed(now, f"{self._ending(child)}.", last_line(child.tail))
                 await child.stop()
             if self.child is None and not self._closed and self.restarts.may_start(now):
                 try:
@@ -44,11 +48,15 @@ class Kept(Generic[C]):
     def recovered(self) -> None:
         self.trouble = ""
 
-    async def end(self) -> None:
-        """End the child with all that it started, at once; that is no crash, and the next ``tend`` starts another."""
+    async def end(self, *, by_force: bool = True) -> None:
+        """End the child with all that it started, at once; that is no crash, and the next ``tend`` starts another.
+
+        Without force the child ends by itself, for its stdin does: one that has something to clear away.
+        """
         child, self.child = self.child, None
         if child is not None:
-            child.kill()
+            if by_force:
+                child.kill()
             await child.stop()
 
     async def aclose(self) -> None:

@@ -57,6 +57,11 @@ class Child(asyncio.SubprocessProtocol):
         return not self._exited.is_set()
 
     @property
+    def said(self) -> bytes:
+        """The beginning of its output, up to the limit."""
+        return bytes(self._output)
+
+    @property
     def line(self) -> bytes | None:
         at = self._output.find(b"\n")
         return bytes(self._output[:at]) if at >= 0 else None
