@@ -132,7 +132,7 @@ class Owner:
                 await asyncio.to_thread(self._wish_files.write, "operator", wish)
             except OSError as error:
                 return 500, {"error": f"the node cannot keep it: {error.strerror or error!r}"}
-            self._hear()
+            await self._hear()
         elif method != "GET":
             return 405, {"error": "GET or POST"}
         return 200, Lent(capacity=self.capacity, week=self._week.cells(time.time()), wishes=self._wishes)
@@ -147,7 +147,7 @@ class Owner:
 
     async def _look_at_wishes(self) -> None:
         if await asyncio.to_thread(self._wish_files.signature) != self._signature:
-            self._hear()
+            await self._hear()
         else:
             self._judge()  # a wish may have come to its end
 
@@ -184,9 +184,9 @@ class Owner:
         held = cpu if cpu is not None else min(last.cpu, usage.cpu) if last is not None else 0.0
         self._window.add(Sample(at=time.monotonic(), cpu=held, memory=memory, network=usage.network, disk=usage.disk))
 
-    def _hear(self) -> None:
-        self._signature = self._wish_files.signature()
-        self._wishes = self._wish_files.read()
+    async def _hear(self) -> None:
+        self._signature = await asyncio.to_thread(self._wish_files.signature)
+        self._wishes = await asyncio.to_thread(self._wish_files.read)
         self._judge()
 
     def _judge(self) -> None:

@@ -16,6 +16,7 @@ from running_node import RunningNode, running_node
 
 from node import cli
 from node.capacity import owner
+from node.machine import activity
 from node.machine.activity import ActivityWatch
 
 MODEL = "smollm2:135m"
@@ -121,6 +122,19 @@ async def test_a_laptop_in_a_meeting_gets_nothing_new_its_waiting_work_moves_and
             assert refusals == {"laptop": "paused: meeting_detected"}
             assert len(laptop.asked("/api/chat")) == 1
             call.communicate()
+
+
+async def test_a_look_at_cameras_that_hangs_keeps_no_heartbeat_waiting() -> None:
+    async with FakeRouter() as router:
+        hangs = ActivityWatch((sys.executable, "-c", "import time; time.sleep(600)"))
+        async with running_node(router_url=router.url, meetings=hangs, enable_capacity_learning=True):
+            async with asyncio.timeout(5):
+                while hangs._child is None:
+                    await asyncio.sleep(0.01)
+            async with asyncio.timeout(activity.BUDGET_S - 1):  # before the child is given up
+                last = await router.heard(len(router.beats) + 10)
+            assert last["capacity"]["meeting"] == "unavailable"
+            assert hangs._child is not None
 
 
 async def test_a_new_machine_that_learns_is_served_through_from_its_first_minute() -> None:

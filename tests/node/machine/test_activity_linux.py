@@ -34,6 +34,24 @@ Source Output #12
 """
 
 
+GOLDEN = Path(__file__).parents[2] / "golden" / "activity"
+
+
+def recorded(name: str) -> str:
+    return (GOLDEN / name).read_text()
+
+
+def test_what_pipewire_0_3_65_said_of_a_recording_and_of_one_of_a_monitor() -> None:
+    assert of_pipewire(recorded("pipewire-recording.json")) == (False, True)
+    assert of_pipewire(recorded("pipewire-monitor.json")) == (False, False)
+
+
+def test_what_pulseaudio_16_said_of_a_recording_and_would_have_said_of_one_of_a_monitor() -> None:
+    outputs, sources = recorded("pulseaudio-recording.txt"), recorded("pulseaudio-sources.txt")
+    assert of_pulseaudio(outputs, sources)
+    assert not of_pulseaudio(outputs.replace("Source: 1", "Source: 0"), sources)
+
+
 def node(number: int, kind: str, state: str = "running", **properties: object) -> dict[str, object]:
     return {
         "id": number, "type": "PipeWire:Interface:Node", "version": 3,
