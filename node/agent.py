@@ -280,9 +280,7 @@ class Agent:
         for name in known:
             self._log.info("engine.gone", engine=name)
         if not self._reports:
-            hint = (
-                f"start Ollama, name an engine with --engine NAME=URL, or put a model into {self._settings.models}"
-            )
+            hint = f"start Ollama, name an engine with --engine NAME=URL, or put a model into {self._settings.models}"
             self._log.warning("engine.none", hint=hint)
 
 
