@@ -27,6 +27,8 @@ PARALLEL = 2
 CONTEXT_PER_SLOT = 4096
 ROOM_SHARE = 0.85
 """Of the memory that is available at the start, what the models together may take."""
+_CAPABILITY = {"llm": "completion", "embed": "embedding", "rerank": "rerank"}
+"""What a model of a modality can do, in the word that Ollama has for it, where it has one."""
 NOT_INSTALLED = "The engine is not installed: pip install 'herd-router[engine]'."
 
 
@@ -53,20 +55,20 @@ class ModelFile(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_provable(self) -> bool:
         """Whether its weights are worth a digest: lists for embedding models are divided over equal ones."""
-        return self.head.embedding and not is_part(self.path)
+        return self.head.modality == "embed" and not is_part(self.path)
 
     @property
     def on_disk(self) -> ModelReport:
         return ModelReport(
             name=self.name,
-            modality="embed" if self.head.embedding else "llm",
+            modality=self.head.modality,
             size_bytes=self.size_bytes or None,
             context_max=self.head.context_max or None,
             slots=self.parallel,
             modified_at=self.modified_at,
             format="gguf",
             family=self.head.architecture,
-            capabilities=("embedding",) if self.head.embedding else ("completion",),
+            capabilities=(_CAPABILITY[self.head.modality],),
         )
 
 
@@ -111,7 +113,7 @@ class EmbeddedEngine:
                 modified_at=disk.modified_at,
                 digest=self._digest.told,
                 family=disk.family,
-                capabilities=disk.capabilities if disk.modality == "embed" else model.capabilities,
+                capabilities=model.capabilities if disk.modality == "llm" else disk.capabilities,
             )
             for model in told.models
         )
@@ -122,7 +124,7 @@ class EmbeddedEngine:
             version=version(),
             port=port,
             reach="loopback",
-            operations=("embed",) if disk.modality == "embed" else told.operations,
+            operations=told.operations if disk.modality == "llm" else (disk.modality,),
             models=models,
         )
 
@@ -228,8 +230,8 @@ def _command(file: ModelFile) -> list[str]:
     context = file.context_per_slot * file.parallel
     words = ["--model", str(file.path.resolve()), "--name", file.name, "--context", str(context)]
     words += ["--parallel", str(file.parallel), "--threads", str(file.threads)]
-    embedding = ["--embedding"] if file.head.embedding else []
-    return own_program("node.engines.llama_child", *words, *embedding)
+    mode = {"llm": [], "embed": ["--embedding"], "rerank": ["--reranking"]}[file.head.modality]
+    return own_program("node.engines.llama_child", *words, *mode)
 
 
 def _json(line: bytes) -> object:

@@ -3,7 +3,7 @@
 import re
 import struct
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import msgspec
 
@@ -12,18 +12,20 @@ OVERHEAD_BYTES = 256 * 1024 * 1024
 """What a server takes besides weights and cache: its program, its compute buffers."""
 _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 _STRING, _ARRAY = 8, 9
+_RANK = 4
+"""The pooling type of a model with a head that gives one score."""
 _QUANTIZATION = re.compile(r"[.-]((?:i?q\d\w*|[bf]+p?(?:8|16|32)|mxfp4\w*))$", re.IGNORECASE)
 _PART = re.compile(r"-(\d{5})-of-\d{5}$")
 Value = str | int | float | bool
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
-    """Facts of the file's head. 0: not told. ``embedding``: the model gives vectors, not words."""
+    """Facts of the file's head. 0: not told. ``modality``: whether the model gives words, vectors or scores."""
 
     architecture: str = ""
     context_max: int = 0
     cache_bytes_per_token: int = 0
-    embedding: bool = False
+    modality: Literal["llm", "embed", "rerank"] = "llm"
 
     def need_bytes(self, size_bytes: int, context: int) -> int:
         """An estimate, rather too large, of the memory the model takes once it is served with this context."""
@@ -50,12 +52,13 @@ def head_of(values: dict[str, Value]) -> Head:
     heads = number("attention.head_count")
     key_length = number("attention.key_length") or (number("embedding_length") // heads if heads else 0)
     cache = 4 * number("block_count") * (number("attention.head_count_kv") or heads) * key_length
-    pooled = f"{architecture}.pooling_type" in values
+    pooling = values.get(f"{architecture}.pooling_type")
+    vectors = pooling is not None or architecture.endswith("bert") or "-bert" in architecture
     return Head(
         architecture=architecture,
         context_max=number("context_length"),
         cache_bytes_per_token=cache,
-        embedding=pooled or architecture.endswith("bert") or "-bert" in architecture,
+        modality="rerank" if pooling == _RANK else "embed" if vectors else "llm",
     )
 
 

@@ -11,6 +11,9 @@ import os
 import threading
 from typing import Any
 
+RANK = 4
+"""llama.cpp's number of the pooling that ends in one score."""
+
 
 def main() -> None:
     args = _arguments()
@@ -33,7 +36,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--context", type=int, required=True, help="tokens, for all slots together")
     parser.add_argument("--parallel", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--embedding", action="store_true")
+    parser.add_argument("--embedding", action="store_true", help="give vectors")
+    parser.add_argument("--reranking", action="store_true", help="give scores of documents")
     parser.add_argument("--chat-template", default="", help="in Jinja; empty: the model's own")
     return parser.parse_args()
 
@@ -49,9 +53,11 @@ def _params(p: Any, args: argparse.Namespace) -> Any:
     p.endpoint_metrics = p.endpoint_slots = p.endpoint_props = True
     p.ui = False
     p.chat_template = args.chat_template
-    if args.embedding:
+    if args.embedding or args.reranking:
         p.embedding = True
-        p.n_batch = p.n_ubatch = max(512, args.context // args.parallel)  # an embedding is made in one batch
+        p.n_batch = p.n_ubatch = max(512, args.context // args.parallel)  # a vector or a score is made in one batch
+    if args.reranking:
+        p.pooling_type = RANK
     return p
 
 

@@ -38,7 +38,7 @@ def test_of_two_files_with_one_name_one_is_served():
 
 
 def test_a_short_model_is_not_given_more_context_than_it_has():
-    file = _file("minilm", head=Head(architecture="bert", context_max=512, embedding=True))
+    file = _file("minilm", head=Head(architecture="bert", context_max=512, modality="embed"))
     assert file.context_per_slot == 512
     assert "--embedding" in embedded._command(file)
 

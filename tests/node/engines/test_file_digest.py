@@ -62,11 +62,11 @@ async def test_who_closes_does_not_wait_for_a_large_file(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "embedding", "provable"),
-    [("minilm.gguf", True, True), ("chat.gguf", False, False), ("large-00001-of-00002.gguf", True, False)],
+    ("name", "modality", "provable"),
+    [("minilm.gguf", "embed", True), ("chat.gguf", "llm", False), ("large-00001-of-00002.gguf", "embed", False)],
 )
-def test_only_whole_embedding_models_are_read_for_it(name: str, embedding: bool, provable: bool) -> None:
-    file = ModelFile(name="m", path=Path(name), size_bytes=1, modified_at="", head=Head(embedding=embedding))
+def test_only_whole_embedding_models_are_read_for_it(name: str, modality, provable: bool) -> None:
+    file = ModelFile(name="m", path=Path(name), size_bytes=1, modified_at="", head=Head(modality=modality))
     assert file.is_provable == provable
 
 
@@ -75,7 +75,7 @@ async def test_an_engine_looks_at_its_file_whenever_it_starts(tmp_path: Path, ht
     file.write_bytes(b"weights")
     sleeper = [sys.executable, "-c", "import time; time.sleep(30)"]
     monkeypatch.setattr("node.engines.embedded._command", lambda file: sleeper)
-    told = ModelFile(name="m", path=file, size_bytes=7, modified_at="", head=Head(embedding=True))
+    told = ModelFile(name="m", path=file, size_bytes=7, modified_at="", head=Head(modality="embed"))
     engine = EmbeddedEngine("embedded", told, http)
     await engine.start()
     assert await until(engine._digest) == hashlib.sha256(b"weights").hexdigest()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_reranker import tiny_reranker
 
 from node.engines.gguf import Head, head_of, model_files, model_name_of, read_head
 
@@ -69,9 +70,20 @@ def test_the_head_tells_kind_context_and_memory(tmp_path: Path):
 
 
 def test_bert_and_whatever_pools_makes_vectors():
-    assert head_of({"general.architecture": "nomic-bert"}).embedding
-    assert head_of({"general.architecture": "qwen3", "qwen3.pooling_type": 3}).embedding
-    assert not head_of({"general.architecture": "llama"}).embedding
+    assert head_of({"general.architecture": "nomic-bert"}).modality == "embed"
+    assert head_of({"general.architecture": "qwen3", "qwen3.pooling_type": 3}).modality == "embed"
+    assert head_of({"general.architecture": "llama"}).modality == "llm"
+
+
+@pytest.mark.parametrize("architecture", ["bert", "qwen3", "jina-bert-v2"])
+def test_what_pools_into_a_rank_gives_scores(architecture: str) -> None:
+    assert head_of({"general.architecture": architecture, f"{architecture}.pooling_type": 4}).modality == "rerank"
+
+
+def test_the_tiny_reranker_is_one(tmp_path: Path) -> None:
+    (tmp_path / "m.gguf").write_bytes(tiny_reranker())
+    head = read_head(tmp_path / "m.gguf")
+    assert (head.architecture, head.modality, head.context_max) == ("bert", "rerank", 128)
 
 
 def test_what_cannot_be_known_is_reckoned_generously():
