@@ -9,6 +9,9 @@ import msgspec
 
 OLLAMA_PORT = 11434
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?")
+_FLAG = re.compile(r"(?:(?P<kind>[^=:/]+):(?!//))?(?:(?P<name>(?:(?!://)[^=])*)=)?(?P<url>.*)", re.DOTALL)
+KINDS = ("llm", "embed", "image", "stt", "rerank")
+"""What a server can be for, in the words that its models carry; its owner says so where asking cannot tell."""
 _HOST = re.compile(r"[A-Za-z0-9._:-]+")
 
 
@@ -81,15 +84,30 @@ def _split(url: str, told: str) -> SplitResult:
     return split
 
 
-def flag(told: str) -> tuple[str, Address]:
-    """One ``--engine`` flag, ``NAME=URL`` or ``URL``, as a name ("" if none was given) and an address.
+class Named(msgspec.Struct, frozen=True):
+    """What one ``--engine`` flag says. ``name`` and ``kind`` may be "": not told."""
+
+    address: Address
+    name: str = ""
+    kind: str = ""
+
+    def called(self, lan_addresses: Iterable[str]) -> str:
+        """Its name; if none was told one of kind and port, elsewhere of its host too."""
+        here = self.address.here(lan_addresses)
+        words = ("" if here else self.address.host, self.kind or ("engine" if here else ""), str(self.address.port))
+        return self.name or "-".join(filter(None, words))[:40]
+
+
+def flag(told: str) -> Named:
+    """One ``--engine`` flag: a URL, before it perhaps ``NAME=``, before all perhaps ``KIND:``.
 
     Raises ``ValueError`` with a sentence for people.
     """
-    name, joined, url = told.partition("=")
-    if not joined or "://" in name:
-        name, url = "", told
-    elif not _NAME.fullmatch(name):
+    found = _FLAG.fullmatch(told)
+    kind, name, url = (found["kind"] or "", found["name"], found["url"]) if found else ("", None, told)
+    if kind not in ("", *KINDS) and "://" in url:
+        raise ValueError(f"--engine {told!r}: {kind!r} is no kind of engine; there are {', '.join(KINDS)}.")
+    if name is not None and not _NAME.fullmatch(name):
         raise ValueError(
             f"--engine {told!r}: a name has 1 to 40 of the characters a-z, 0-9, '.', '_' and '-', not {name!r}."
         )
@@ -97,4 +115,4 @@ def flag(told: str) -> tuple[str, Address]:
         raise ValueError(f"--engine {told!r}: say the engine's address, as in NAME=http://127.0.0.1:8080.")
     if "://" not in url:
         raise ValueError(f"--engine {told!r}: the address must begin with http:// or https://.")
-    return name, address_of(url)
+    return Named(address_of(url), name or "", kind)

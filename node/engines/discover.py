@@ -8,16 +8,14 @@ import httpx
 import msgspec
 
 from node.engines import addresses, embedded
-from node.engines.addresses import OLLAMA_PORT, Address
-from node.engines.base import Engine, EngineError, EngineSilent, Hosted
+from node.engines.addresses import OLLAMA_PORT, Address, Named
+from node.engines.base import Engine, EngineAway, EngineError, EngineSilent, Hosted
 from node.engines.finders import FINDERS
 from node.engines.found import Finder, Found, Tools
-from node.engines.http import ask, is_herd
+from node.engines.identify import Place, engine_at, sure_engine_at
 from node.engines.lane import Lane
 from node.engines.ollama import OllamaEngine
-from node.engines.openai import OpenAIEngine, is_herds, is_ollamas, speaks_openai
 from node.engines.reach import reach_of
-from node.engines.reading import mapping, text
 from node.wire import EngineReport, Reach
 
 ASK_BUDGET_S = 3.0
@@ -30,16 +28,26 @@ NOWHERE = Address("http", "127.0.0.1", 0)
 FORGET_AFTER_S = 120.0
 """An engine that nobody named and that was found by its port is reported as down for this long, then no more."""
 WELL_KNOWN_PORTS = (8080, 8000, 1234)
-"""Where llama.cpp's server, vLLM and LM Studio listen unless told otherwise."""
+"""Where the servers of llama.cpp and whisper.cpp, vLLM, LM Studio and stable-diffusion.cpp listen by themselves."""
+_LOOKS_LIKE = {"ollama": "/api/version", "whisper.cpp": "/"}
+"""What a kind of engine answers with 200; every other one lists its models."""
 
 
 class _Entry:
-    """One engine and what is remembered about it. ``named``: its owner told of it, so its absence is worth a word."""
+    """One engine and what is remembered about it. ``named``: its owner told of it, so its absence is worth a word.
 
-    def __init__(self, name: str, address: Address, engine: Engine | None = None, *, named: bool) -> None:
+    Without ``engine`` it is found out what answers at the address, and anew once that was away; ``work`` is what its
+    owner says that it is for ("": nothing).
+    """
+
+    def __init__(
+        self, name: str, address: Address, engine: Engine | None = None, *, named: bool, work: str = ""
+    ) -> None:
         self.name = name
         self.address = address
         self.engine = engine
+        self.sought = engine is None
+        self.work = work
         self.named = named
         self.last: EngineReport | None = None
         self.silences = 0
@@ -57,8 +65,8 @@ class _Entry:
 class Engines:
     """All engines of a node. ``observe`` is to be called by one loop, not twice at once.
 
-    ``engine_flags`` are ``NAME=URL`` or ``URL``; a malformed one raises ``ValueError`` with a sentence for people.
-    ``slots`` is the owner's word for all engines on this machine. ``well_known`` are ports to try unasked.
+    ``engine_flags`` are as ``addresses.flag`` reads them; a malformed one raises ``ValueError`` with a sentence for
+    people. ``slots`` is the owner's word for all engines on this machine. ``well_known`` are ports to try unasked.
     """
 
     def __init__(
@@ -87,8 +95,8 @@ class Engines:
         self._well_known = well_known
         self._look_at = 0.0
         self._entries: dict[str, _Entry] = {}
-        for name, address in map(addresses.flag, engine_flags):
-            self._add_flag(name, address)
+        for told in map(addresses.flag, engine_flags):
+            self._add_flag(told)
         self._add_ollama(ollama_host)
 
     async def start(self) -> None:
@@ -124,15 +132,16 @@ class Engines:
                 if entry.engine is not None:
                     group.create_task(entry.engine.aclose())
 
-    def _add_flag(self, name: str, address: Address) -> None:
+    def _add_flag(self, told: Named) -> None:
+        """One URL may be given once for each kind of work."""
         lan = self._lan_addresses()
-        if self._known(address, lan):
+        same = told.address.same(lan)
+        if any(entry.address.same(lan) == same and entry.work == told.kind for entry in self._entries.values()):
             return
-        here = address.here(lan)
-        name = name or (f"engine-{address.port}" if here else f"{address.host}-{address.port}"[:40])
-        if name in self._entries or name.startswith("embedded"):
-            raise ValueError(f"--engine: another engine is called {name!r}; give each its own name, as in NAME=URL.")
-        self._entries[name] = _Entry(name, address, named=True)
+        called = told.called(lan)
+        if called in self._entries or called.startswith("embedded"):
+            raise ValueError(f"--engine: another engine is called {called!r}; give each its own name, as in NAME=URL.")
+        self._entries[called] = _Entry(called, told.address, named=True, work=told.kind)
 
     def _add_ollama(self, told: str) -> None:
         address = addresses.address_of(told, default_port=OLLAMA_PORT)
@@ -158,17 +167,13 @@ class Engines:
                     group.create_task(self._try(address))
 
     async def _try(self, address: Address) -> None:
-        """Take in what listens there only if it surely is an engine: not Herd, not Ollama, not any web server."""
+        """Take in what listens there only if it surely is an engine."""
         try:
-            said = await ask(self._http, address.url + "/v1/models", timeout_s=1.0)
-            if not speaks_openai(said) or is_herds(said) or is_ollamas(said) or await is_herd(self._http, address.url):
-                return
+            engine = await sure_engine_at(self._http, address.url, address.port, self._slots)
         except EngineError:
             return
-        name = f"openai-{address.port}"
-        if name not in self._entries:
-            engine = OpenAIEngine(name, address.url, self._http, slots=self._slots)
-            self._entries[name] = _Entry(name, address, engine, named=False)
+        if engine is not None and engine.name not in self._entries:
+            self._entries[engine.name] = _Entry(engine.name, address, engine, named=False)
 
     async def _find(self) -> None:
         """Take in the engines that can be found by looking, and close those that are there no more."""
@@ -220,6 +225,8 @@ class Engines:
         now = asyncio.get_running_loop().time()
         entry.away_since = now if entry.away_since is None else entry.away_since
         entry.silences = entry.silences + 1 if isinstance(why, EngineSilent) else 2
+        if entry.sought and isinstance(why, EngineAway):
+            entry.engine = None  # what comes back may be another program
         if entry.last is None:
             if not entry.named:
                 return None
@@ -229,13 +236,10 @@ class Engines:
         return msgspec.structs.replace(entry.last, healthy=healthy, stale=True, error=str(why))
 
     async def _engine_at(self, entry: _Entry, lan: list[str]) -> Engine:
-        """Find out what answers at an address given without its kind; raises ``EngineError`` if nothing does."""
-        url, here = entry.address.url, entry.address.here(lan)
+        here = entry.address.here(lan)
         slots = self._slots if here else None
-        said = await ask(self._http, url + "/api/version")
-        if said.status == 200 and text(mapping(said.value).get("version")):
-            return OllamaEngine(entry.name, url, self._http, local=here, slots=slots)
-        return OpenAIEngine(entry.name, url, self._http, slots=slots)
+        place = Place(name=entry.name, url=entry.address.url, work=entry.work, local=here, slots=slots)
+        return await engine_at(self._http, place)
 
     async def _reached(self, entry: _Entry, report: EngineReport, lan: list[str]) -> EngineReport:
         """The report with port and reach; where the engine listens is looked at anew each minute."""
@@ -243,7 +247,7 @@ class Engines:
             return report
         now = asyncio.get_running_loop().time()
         if now >= entry.reach_at or entry.reach_for != tuple(lan):
-            path = "/api/version" if report.kind == "ollama" else "/v1/models"
+            path = _LOOKS_LIKE.get(report.kind, "/v1/models")
             entry.reach = await reach_of(self._http, entry.address, lan, path)
             entry.reach_at, entry.reach_for = now + REACH_AGAIN_S, tuple(lan)
         return msgspec.structs.replace(report, port=entry.address.port, reach=entry.reach)

@@ -19,15 +19,25 @@ class Said(msgspec.Struct, frozen=True):
     status: int
     headers: Mapping[str, str]
     value: Any
+    body: bytes = b""
 
 
 async def ask(
-    http: httpx.AsyncClient, url: str, *, method: str = "GET", body: Any = None, timeout_s: float = TIMEOUT_S
+    http: httpx.AsyncClient,
+    url: str,
+    *,
+    method: str = "GET",
+    body: Any = None,
+    content_type: str = "application/json",
+    timeout_s: float = TIMEOUT_S,
 ) -> Said:
-    """Any status is an answer. Raises ``EngineAway``, ``EngineSilent`` or ``EngineError``."""
-    content = None if body is None else msgspec.json.encode(body)
+    """Any status is an answer; a ``body`` that is no bytes goes as JSON.
+
+    Raises ``EngineAway``, ``EngineSilent`` or ``EngineError``.
+    """
+    content = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
     # Each question has its own connection: servers that close idle ones after 5 s would meet a heartbeat of 5 s.
-    headers = {"connection": "close"} | ({"content-type": "application/json"} if content is not None else {})
+    headers = {"connection": "close"} | ({"content-type": content_type} if content is not None else {})
     try:
         async with http.stream(
             method, url, content=content, headers=headers, timeout=timeout_s, follow_redirects=False
@@ -37,7 +47,8 @@ async def ask(
                 raw += piece
                 if len(raw) > BODY_LIMIT:
                     raise EngineError(f"{url} sent more than {BODY_LIMIT // 2**20} MiB.")
-            return Said(reply.status_code, {name.lower(): value for name, value in reply.headers.items()}, _json(raw))
+            heads = {name.lower(): value for name, value in reply.headers.items()}
+            return Said(reply.status_code, heads, _json(raw), bytes(raw))
     except httpx.ConnectTimeout as exc:
         raise EngineAway(f"{url} does not take connections.") from exc
     except httpx.TimeoutException as exc:

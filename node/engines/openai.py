@@ -1,12 +1,12 @@
 """Anything that speaks OpenAI's API at a URL: llama.cpp's server, vLLM, LM Studio, others. Knows no process."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import httpx
 import msgspec
 
-from node.engines import openai_models
+from node.engines import openai_models, routes
 from node.engines.base import EngineError, EngineRefused, Kind
 from node.engines.http import Said, ask, is_herd
 from node.engines.reading import mapping, positive, rows, text
@@ -19,12 +19,17 @@ UNKNOWN_SLOTS = 1
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands behind the URL. ``slots`` is what one model of it serves at once; ``props`` is llama.cpp's."""
+    """What stands behind the URL. ``slots`` is what one model of it serves at once; ``props`` is llama.cpp's.
+
+    ``modality`` is what all its models are for, "": the list of models says so of each, and with that which operations
+    there are.
+    """
 
     maker: str = ""
     version: str = ""
     slots: int = UNKNOWN_SLOTS
-    operations: tuple[str, ...] = ("chat", "generate", "embed")
+    modality: str = ""
+    operations: tuple[str, ...] = ()
     dialects: tuple[str, ...] = ("openai",)
     props: Mapping[str, Any] = {}
     router: bool = False
@@ -33,15 +38,20 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 class OpenAIEngine:
     """One OpenAI-speaking server. ``slots``, if given, is its owner's word and overrules what the server tells.
 
+    ``work`` is that too: what the server is for, "": not told.
+
     What stands there is found out once, and again when it was away or lists other models.
     """
 
     kind: Kind = "openai"
 
-    def __init__(self, name: str, url: str, http: httpx.AsyncClient, *, slots: int | None = None) -> None:
+    def __init__(
+        self, name: str, url: str, http: httpx.AsyncClient, *, work: str = "", slots: int | None = None
+    ) -> None:
         self.name = name
         self.url = url
         self._http = http
+        self._work = work
         self._told = slots
         self._identity: Identity | None = None
         self._identified: frozenset[str] = frozenset()
@@ -63,12 +73,11 @@ class OpenAIEngine:
             raise
         identity = self._identity
         models = await self._models(listed, identity)
-        vectors = bool(models) and all(model.modality == "embed" for model in models)
         return EngineReport(
             name=self.name,
             kind=self.kind,
             version=identity.version,
-            operations=("embed",) if vectors else identity.operations,
+            operations=identity.operations or operations_of(models),
             dialects=identity.dialects,
             models=tuple(models),
         )
@@ -95,11 +104,31 @@ class OpenAIEngine:
             raise EngineError(f"{self.url} is a Herd router, not an engine.")
         if "vllm" in owners:
             version = text(mapping(await self._value("/version")).get("version"))
-            slots = self._told or BATCHING_SLOTS
-            return Identity(maker="vllm", version=f"vLLM {version}".strip(), slots=slots)
-        if mapping(await self._value("/api/v0/models")).get("object") == "list":
+            modality, operations = routes.chosen(self.url, await self._vllm_operations(listed), self._work)
+            return Identity(
+                maker="vllm",
+                version=f"vLLM {version}".strip(),
+                slots=self._told or BATCHING_SLOTS,
+                modality=modality,
+                operations=operations,
+            )
+        if not self._work and mapping(await self._value("/api/v0/models")).get("object") == "list":
             return Identity(maker="lmstudio", version="LM Studio", slots=self._told or UNKNOWN_SLOTS)
-        return Identity(slots=self._told or UNKNOWN_SLOTS)
+        found = await routes.operations_of(self._http, self.url)
+        modality, operations = routes.chosen(self.url, found, self._work)
+        return Identity(slots=self._told or UNKNOWN_SLOTS, modality=modality, operations=operations)
+
+    async def _vllm_operations(self, listed: Said) -> tuple[str, ...]:
+        """vLLM has had routes for everything and says by its model what it serves. Nothing of this can be computed."""
+        model = next((row["id"] for row in rows(listed.value["data"])), "")
+        asked: dict[str, dict[str, Any]] = {
+            "chat": {"messages": [], "max_tokens": 0},
+            "embed": {"input": []},
+            "rerank": {"query": "", "documents": []},
+        }
+        there = [name for name, body in asked.items() if await self._has(routes.PATHS[name], {"model": model, **body})]
+        speech = await routes.operations_of(self._http, self.url, ("transcribe",)) if not there else ()
+        return (*there, *(("generate",) if "chat" in there else ()), *speech)
 
     async def _llama(self, listed: Said) -> Identity:
         props = mapping(await self._value("/props"))
@@ -109,29 +138,46 @@ class OpenAIEngine:
             slots = len(told) if isinstance(told, list) and told else UNKNOWN_SLOTS
         build = text(props.get("build_info"))
         build = build if build and "unknown" not in build else ""
+        router = props.get("role") == "router"
+        modality, operations = (self._work, ()) if router else await self._llama_work(listed)
         return Identity(
             maker="llama.cpp",
             version=f"llama.cpp {build.split('-')[0]}".strip(),
             slots=self._told or slots,
-            operations=await self._llama_operations(),
+            modality=modality,
+            operations=operations,
             dialects=await self._llama_dialects(),
             props=props,
-            router=props.get("role") == "router",
+            router=router,
         )
 
-    async def _llama_operations(self) -> tuple[str, ...]:
-        """An empty request tells without work: 501 is "started without this", anything else a complaint about it."""
-        chat = ("chat", "generate") if await self._has("/v1/completions") else ()
-        embed = ("embed",) if await self._has("/v1/embeddings") else ()
-        return (*chat, *embed)
+    async def _llama_work(self, listed: Said) -> tuple[str, tuple[str, ...]]:
+        """What it was started for, and its operations; an empty request tells what it was started without (501).
+
+        One that ranks has a route for vectors too, and one that makes vectors has one for words. So the last is asked
+        to write nothing at all, which a model that only makes vectors cannot.
+        """
+        ranks, embeds = await self._has("/v1/rerank"), await self._has("/v1/embeddings")
+        words = not ranks and not any(map(openai_models.makes_vectors, rows(listed.value["data"])))
+        if words and embeds:
+            said = await ask(
+                self._http, self.url + "/v1/completions", method="POST", body={"prompt": "", "max_tokens": 0}
+            )
+            words = said.status == 200
+        found = ("chat", "generate") if words and await self._has("/v1/completions") else ()
+        return self._chosen_of_one((*found, *(("rerank",) if ranks else ("embed",) if embeds else ())))
+
+    def _chosen_of_one(self, operations: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+        """Of a server with one model all that this model can do, unless its owner said what it is for."""
+        modality, of_it = routes.chosen(self.url, operations, self._work)
+        return modality, of_it if self._work else operations
 
     async def _llama_dialects(self) -> tuple[str, ...]:
         """Without Responses, though it has the path: clients break on its events, and a router translates better."""
         return ("openai", "anthropic") if await self._has("/v1/messages") else ("openai",)
 
-    async def _has(self, path: str) -> bool:
-        said = await ask(self._http, self.url + path, method="POST", body={})
-        return said.status not in (404, 405, 501)
+    async def _has(self, path: str, body: Mapping[str, Any] = {}) -> bool:
+        return routes.serves(await ask(self._http, self.url + path, method="POST", body=body))
 
     async def _value(self, path: str) -> Any:
         try:
@@ -150,7 +196,16 @@ class OpenAIEngine:
                 models = openai_models.lm_studio(rows(told.get("data"))) or openai_models.plain(listing)
             case _:
                 models = openai_models.plain(listing)
-        return [msgspec.structs.replace(model, slots=identity.slots) for model in models]
+        return [
+            msgspec.structs.replace(model, slots=identity.slots, modality=identity.modality or model.modality)
+            for model in models
+        ]
+
+
+def operations_of(models: Iterable[ModelReport]) -> tuple[str, ...]:
+    """What can be asked of a server whose list says what each model is for."""
+    kinds = {model.modality for model in models}
+    return tuple(operation for operation, kind in routes.KIND_OF.items() if kind in kinds)
 
 
 def speaks_openai(said: Said) -> bool:

@@ -11,6 +11,8 @@ from node.wire import ModelReport
 _QUANTIZATION = re.compile(r"[.-]((?:i?q\d\w*|[bf]+p?(?:8|16|32)|mxfp4\w*))(?:\.gguf)?$", re.IGNORECASE)
 _WORD_PIECES = 3
 """llama.cpp's number of the vocabulary of BERT and its kin, which make vectors only."""
+_CAPABILITY = {"embed": "embedding", "rerank": "rerank"}
+_FLAGS = {"rerank": ("--rerank", "--reranking"), "embed": ("--embedding", "--embeddings")}
 Rows = Iterable[Mapping[str, Any]]
 
 
@@ -41,10 +43,10 @@ def _llama_model(row: Mapping[str, Any], props: Mapping[str, Any], *, router: bo
     settings = mapping(props.get("default_generation_settings"))
     context = positive(settings.get("n_ctx")) or positive(meta.get("n_ctx"))
     quantization = text(meta.get("ftype")) or text(props.get("model_ftype")) or quantization_of(told)
-    embed = meta.get("vocab_type") == _WORD_PIECES
+    modality = _started_for(row) if router else "embed" if makes_vectors(row) else "llm"
     return ModelReport(
         name=name,
-        modality="embed" if embed else "llm",
+        modality=modality,
         loaded=loaded,
         size_bytes=size,
         resident_bytes=size if loaded else None,
@@ -53,8 +55,20 @@ def _llama_model(row: Mapping[str, Any], props: Mapping[str, Any], *, router: bo
         format="gguf",
         parameters=parameters(meta.get("n_params")),
         quantization=quantization,
-        capabilities=("embedding",) if embed else _llama_capabilities(row, props),
+        capabilities=_llama_capabilities(row, props) if modality == "llm" else (_CAPABILITY[modality],),
     )
+
+
+def makes_vectors(row: Mapping[str, Any]) -> bool:
+    """Whether a row of llama.cpp's list is of a model that can do nothing else: none of BERT's kin writes words."""
+    return mapping(row.get("meta")).get("vocab_type") == _WORD_PIECES
+
+
+def _started_for(row: Mapping[str, Any]) -> str:
+    """What a router of llama.cpp's starts a model for, by the arguments that it tells."""
+    told = mapping(row.get("status")).get("args")
+    arguments = told if isinstance(told, list) else []
+    return next((kind for kind, flags in _FLAGS.items() if any(flag in arguments for flag in flags)), "llm")
 
 
 def _llama_capabilities(row: Mapping[str, Any], props: Mapping[str, Any]) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ class FakeLlama(FakeOllama):
     """``total_slots`` is what /props and /slots tell; ``embeddings`` and ``reranks`` whether it was started so.
 
     A text of more than ``batch`` words is too long for a vector, and is answered as llama.cpp does.
+    ``writes`` false: its model makes vectors only. ``arguments`` are those with which a router starts its models.
     """
 
     def __init__(self, *models: FakeModel, port: int = 0, host: str = "127.0.0.1", parallel: int = 0) -> None:
@@ -38,6 +39,8 @@ class FakeLlama(FakeOllama):
         self.router = False
         self.embeddings = False
         self.reranks = False
+        self.writes = True
+        self.arguments: dict[str, list[str]] = {}
         self.messages = True
         self.batch = 512
 
@@ -89,6 +92,10 @@ class FakeLlama(FakeOllama):
                 return _reranked(request)
             case "GET", "/" | "/v1/models/":
                 return _refused("File Not Found", "not_found_error", 404)
+            case "POST", "/v1/completions" if llama and not self.writes and b'"prompt"' in request.body:
+                return _refused(
+                    "the current context does not support logits computation. skipping", "server_error", 500
+                )
             case "POST", path if llama and path in INFERENCE and request.body == b"{}":
                 return _refused("'prompt' is required", "invalid_request_error", 400)
         return None
@@ -117,7 +124,8 @@ class FakeLlama(FakeOllama):
         if self.owner == "vllm":
             return {**row, "max_model_len": model.context_max}
         if self.router:
-            return {**row, "status": {"value": "loaded" if model.loaded else "unloaded"}}
+            status = {"value": "loaded" if model.loaded else "unloaded", "args": self.arguments.get(model.name, [])}
+            return {**row, "status": status}
         meta = {"n_ctx": model.context, "n_ctx_train": model.context_max, "n_params": 134_515_008, "size": model.size}
         return {**row, "meta": {**meta, "ftype": model.quantization}}
 

@@ -58,8 +58,43 @@ def test_what_is_no_address_is_refused_with_a_sentence(told):
     ],
 )
 def test_a_flag_is_a_name_and_an_address_or_an_address(told, name, url):
-    found, address = flag(told)
-    assert (found, address.url) == (name, url)
+    named = flag(told)
+    assert (named.name, named.address.url, named.kind) == (name, url, "")
+
+
+@pytest.mark.parametrize(
+    ("told", "kind", "name", "url"),
+    [
+        ("image:sd=http://127.0.0.1:7860", "image", "sd", "http://127.0.0.1:7860"),
+        ("stt:http://127.0.0.1:8080", "stt", "", "http://127.0.0.1:8080"),
+        ("embed:tei=https://gpu/v1", "embed", "tei", "https://gpu:443"),
+        ("rerank:r=http://x:1/a=b:c", "rerank", "r", "http://x:1/a=b:c"),
+        ("llm:http=http://x:1", "llm", "http", "http://x:1"),
+    ],
+)
+def test_the_kind_of_work_may_stand_before_all(told, kind, name, url):
+    named = flag(told)
+    assert (named.kind, named.name, named.address.url) == (kind, name, url)
+
+
+@pytest.mark.parametrize("told", ["speech:w=http://x:1", "STT:w=http://x:1", "images:http://x:1"])
+def test_an_unknown_kind_is_told_with_those_there_are(told):
+    with pytest.raises(ValueError, match=r"--engine .* is no kind of engine; there are llm, embed, .*\."):
+        flag(told)
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        ("http://127.0.0.1:8080", "engine-8080"),
+        ("stt:http://127.0.0.1:8080", "stt-8080"),
+        ("http://gpu:8080", "gpu-8080"),
+        ("image:http://gpu:8080", "gpu-image-8080"),
+        ("image:sd=http://gpu:8080", "sd"),
+    ],
+)
+def test_an_engine_without_a_name_is_called_by_kind_and_place(told, name):
+    assert flag(told).called([]) == name
 
 
 @pytest.mark.parametrize(
@@ -83,7 +118,7 @@ def test_a_malformed_flag_is_refused_with_a_sentence(told):
 
 @given(st.text(max_size=60))
 def test_any_text_is_an_address_or_a_value_error(told):
-    for read in (lambda: address_of(told, default_port=1), lambda: flag(told)[1]):
+    for read in (lambda: address_of(told, default_port=1), lambda: flag(told).address):
         try:
             address = read()
         except ValueError:

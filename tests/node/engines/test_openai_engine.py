@@ -6,6 +6,7 @@ from fakes.fake_ollama import FakeModel
 from fakes.scripted import failing, replying, streaming
 
 from node.engines.base import EngineAway, EngineError, EngineRefused, EngineSilent
+from node.engines.http import ask
 from node.engines.openai import BATCHING_SLOTS, OpenAIEngine
 from node.engines.reading import parameters
 
@@ -77,6 +78,7 @@ async def test_a_router_of_llama_servers_tells_which_models_are_loaded(http):
 
 async def test_a_model_of_bert_kind_makes_vectors_only(http):
     async with FakeLlama() as fake:
+        fake.embeddings = True
         row = {"id": "minilm", "object": "model", "owned_by": "llamacpp", "meta": {"vocab_type": 3, "n_ctx_train": 512}}
         fake.script("/v1/models", replying({"object": "list", "data": [row]}), times=None)
         report = await _engine(fake, http).report()
@@ -158,7 +160,7 @@ async def test_a_herd_router_is_not_an_engine_of_itself(http):
 
 
 async def test_a_silent_server_is_told_from_an_absent_one(http, monkeypatch):
-    monkeypatch.setattr("node.engines.http.ask.__kwdefaults__", {"method": "GET", "body": None, "timeout_s": 0.1})
+    monkeypatch.setattr("node.engines.http.ask.__kwdefaults__", {**ask.__kwdefaults__, "timeout_s": 0.1})
     async with FakeLlama() as fake:
         fake.script("/v1/models", streaming(30.0))
         with pytest.raises(EngineSilent):

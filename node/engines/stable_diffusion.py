@@ -1,0 +1,69 @@
+"""stable-diffusion.cpp's server: one model, one picture at a time. Knows no process.
+
+It has OpenAI's route for pictures, takes steps and seed in words of its own, and lists its model under a name that is
+the same everywhere: what the file is called stands elsewhere.
+"""
+
+import httpx
+
+from node.engines.base import EngineError, EngineRefused, Kind
+from node.engines.http import Said, ask
+from node.engines.reading import mapping, model_name, rows, words
+from node.wire import EngineReport, ModelReport
+
+KIND = "stable-diffusion.cpp"
+LISTED = "sd-cpp-local"
+PICTURES = "img_gen"
+
+
+class StableDiffusionServer:
+    """``local``: on this machine, where pictures share one lane."""
+
+    kind: Kind = KIND
+
+    def __init__(self, name: str, url: str, http: httpx.AsyncClient, *, local: bool) -> None:
+        self.name = name
+        self.url = url
+        self._http = http
+        self._local = local
+        self._model = ""
+
+    async def start(self) -> None:
+        """Nothing to start: the server is its owner's program."""
+
+    async def aclose(self) -> None:
+        """Nothing to close: the HTTP client is the caller's."""
+
+    async def report(self) -> EngineReport:
+        known, self._model = self._model, ""
+        said = await ask(self._http, self.url + "/v1/models")
+        if not is_stable_diffusions(said):
+            raise EngineRefused(f"{self.url}/v1/models answered {said.status}.", said.status)
+        self._model = known or await self._called()
+        return EngineReport(
+            name=self.name,
+            kind=self.kind,
+            operations=("image",),
+            dialects=("openai", KIND),
+            lane="image" if self._local else "",
+            models=(ModelReport(name=self._model, modality="image", loaded=True),),
+        )
+
+    async def _called(self) -> str:
+        """The model's file name; the engine's own name where the server is too old to tell it."""
+        said = await ask(self._http, self.url + "/sdcpp/v1/capabilities")
+        told = mapping(said.value)
+        modes = words(told.get("supported_modes"))
+        if modes and PICTURES not in modes:
+            raise EngineError(f"{self.url} makes no pictures: its model is for {', '.join(modes)}.")
+        stem = mapping(told.get("model")).get("stem")
+        if said.status != 200:
+            said = await ask(self._http, self.url + "/sdapi/v1/sd-models")
+            stem = next((row.get("model_name") for row in rows(said.value)), None)
+        return model_name(stem) or self.name
+
+
+def is_stable_diffusions(said: Said) -> bool:
+    """Whether an answer of ``/v1/models`` is that server's."""
+    listed = rows(mapping(said.value).get("data"))
+    return said.status == 200 and any(row.get("id") == LISTED for row in listed)
