@@ -43,9 +43,11 @@ class NodeSettings:
     ollama_host: str = "http://localhost:11434"
     """URL of this machine's Ollama."""
     engine: tuple[str, ...] = ()
-    """A further engine as NAME=URL; may be repeated. In the environment: separated by commas or spaces."""
+    """A further engine as NAME=URL, or KIND:NAME=URL where asking cannot tell what it is for; may be repeated. In the
+    environment: separated by commas or spaces."""
     models_dir: Path | None = None
-    """Folder of models that the node serves itself, GGUF files and speech models; unset: `models` in the data folder."""
+    """Folder of models that the node serves itself, GGUF files and speech models; unset: `models` in the data
+    folder."""
     slots: int | None = None
     """Requests that each engine of this machine serves at once; unset: what the engine says of itself."""
     image_slots: int = 1

@@ -16,6 +16,14 @@ def defined_by(page: str) -> dict[str, Any]:
     return {name: thing for name, thing in world.items() if name.startswith("test_")}
 
 
+def test_the_excerpts_of_a_tutorial_stand_in_the_files_they_are_from() -> None:
+    text = (ROOT / "docs" / "add-a-modality.md").read_text("utf-8")
+    excerpts = re.findall(r"```py\n# (\S+)\n(.*?)```", text, re.DOTALL)
+    assert len(excerpts) > 5
+    for path, excerpt in excerpts:
+        assert excerpt in (ROOT / path).read_text("utf-8"), f"{path} has changed"
+
+
 @pytest.mark.parametrize("page", ["add-an-engine.md", "add-a-modality.md"])
 async def test_the_tutorials_test_passes(page: str) -> None:
     [test] = defined_by(page).values()

@@ -35,7 +35,7 @@ async def engine_at(http: httpx.AsyncClient, place: Place) -> Engine:
     if said is not None and said.status == 200 and text(mapping(said.value).get("version")):
         if place.work:
             raise EngineError(
-                f"{place.url} is an Ollama and says itself what each model is for: leave {place.work}: out."
+                f"{place.url} is an Ollama, which says itself what each model is for: leave {place.work}: out."
             )
         return OllamaEngine(place.name, place.url, http, local=place.local, slots=place.slots)
     if speaks_openai(listed):
