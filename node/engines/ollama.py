@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import httpx
 import msgspec
 
+from node.engines import routes
 from node.engines.base import EngineError, Kind
 from node.engines.http import ask_object, is_herd
 from node.engines.ollama_slots import OllamaSlots
@@ -48,6 +49,7 @@ class OllamaEngine:
         self._shown: dict[str, Shown] = {}
         self._slots = OllamaSlots(http, httpx.URL(url).port or 80, local=local, told=slots)
         self._known = False
+        self._pictures: bool | None = None
 
     async def start(self) -> None:
         """Nothing to start: Ollama is its owner's program."""
@@ -63,12 +65,12 @@ class OllamaEngine:
             tags = list(rows((await ask_object(self._http, self.url + "/api/tags")).get("models")))
             running = list(rows((await ask_object(self._http, self.url + "/api/ps")).get("models")))
         except EngineError:
-            self._known = False
+            self._known, self._pictures = False, None
             raise
         self._known = True
         await self._learn(tags, running)
         models = await self._models(tags, running)
-        images = ("image",) if any(model.modality == "image" for model in models) else ()
+        images = ("image",) if await self._paints(models) else ()
         hears = any("audio" in model.capabilities for model in models) and number_of(version) >= TRANSCRIBES
         return EngineReport(
             name=self.name,
@@ -78,6 +80,14 @@ class OllamaEngine:
             dialects=dialects_of(version),
             models=models,
         )
+
+    async def _paints(self, models: Iterable[ModelReport]) -> bool:
+        """Whether it makes pictures: a newer Ollama lists such models and has lost the route and what was behind it."""
+        if not any(model.modality == "image" for model in models):
+            return False
+        if self._pictures is None:
+            self._pictures = bool(await routes.operations_of(self._http, self.url, ("image",)))
+        return self._pictures
 
     async def _models(self, tags: list[Mapping[str, Any]], running: list[Mapping[str, Any]]) -> tuple[ModelReport, ...]:
         loaded = {name: row for row in running if (name := _name(row))}
@@ -161,11 +171,13 @@ def model_of(name: str, row: Mapping[str, Any], loaded: Mapping[str, Any] | None
 
 
 def modality_of(capabilities: tuple[str, ...], family: str = "") -> str:
-    """ "llm", "embed" or "image". An Ollama too old to tell capabilities still tells the family."""
+    """ "llm", "embed", "image" or "stt". An Ollama too old to tell capabilities still tells the family."""
     if "image" in capabilities:
         return "image"
     if "embedding" in capabilities and "completion" not in capabilities:
         return "embed"
+    if "audio" in capabilities and "completion" not in capabilities:
+        return "stt"
     return "embed" if not capabilities and family in _EMBED_FAMILIES else "llm"
 
 

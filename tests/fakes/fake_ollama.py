@@ -102,6 +102,7 @@ class FakeOllama(ScriptedServer):
     """``words`` is the default answer, ``prompt_tokens`` what a prompt counts; ``store``: see fake_store.py.
 
     A text's vector is made of the text, and takes ``input_s``.
+    ``pictures``: it has the route that makes some, as those from 0.14 to 0.32.5.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class FakeOllama(ScriptedServer):
         self.version = version
         self.words: list[str] = ["Hello", " from", " fake"]
         self.prompt_tokens = 11
+        self.pictures = False
         self.store = FakeStore(self.models, self.find)
         self.hold: asyncio.Event | None = None
         self.hold_last: asyncio.Event | None = None
@@ -133,6 +135,10 @@ class FakeOllama(ScriptedServer):
         if request.path.startswith("/api/blobs/"):
             return self.store.blob(request)
         routes = self._routes()
+        if self.pictures:
+            routes["POST", "/v1/images/generations"] = lambda _: replying(
+                {"error": {"message": "prompt is needed"}}, 400
+            )
         head_too = request.method == "HEAD" and request.path in ("/api/version", "/api/tags")
         answer = routes.get(("GET" if head_too else request.method, request.path))
         if answer is None:

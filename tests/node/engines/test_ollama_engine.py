@@ -96,6 +96,8 @@ async def test_an_embedding_model_is_embed_with_one_slot_whatever_the_engine_tak
         (("embedding",), "nomic-bert", "embed"),
         (("completion", "embedding"), "qwen3", "llm"),
         (("image",), "flux", "image"),
+        (("audio",), "whisper", "stt"),
+        (("completion", "audio"), "gemma4", "llm"),
         ((), "bert", "embed"),
         ((), "", "llm"),
     ],
@@ -104,11 +106,29 @@ def test_the_modality_follows_what_the_model_can_do(capabilities, family, modali
     assert modality_of(capabilities, family) == modality
 
 
-async def test_an_engine_with_an_image_model_offers_images(http):
+async def test_an_engine_with_an_image_model_and_the_route_for_it_offers_images(http):
     async with FakeOllama(FakeModel("flux:1", capabilities=("image",))) as fake:
-        assert "image" in (await _engine(fake, http).report()).operations
+        fake.pictures = True
+        engine = _engine(fake, http)
+        assert "image" in (await engine.report()).operations
+        assert "image" in (await engine.report()).operations
+        assert len(fake.asked("/v1/images/generations")) == 1
     async with FakeOllama() as fake:
         assert "image" not in (await _engine(fake, http).report()).operations
+        assert not fake.asked("/v1/images/generations")
+
+
+async def test_an_ollama_that_lost_the_route_offers_no_images_though_it_lists_such_a_model(http):
+    async with FakeOllama(FakeModel("flux:1", capabilities=("image",))) as fake:
+        engine = _engine(fake, http)
+        report = await engine.report()
+        assert (report.models[0].modality, "image" in report.operations) == ("image", False)
+        await fake.refuse()
+        with pytest.raises(EngineAway):
+            await engine.report()
+        await fake.accept()
+        fake.pictures = True  # an older one in its place
+        assert "image" in (await engine.report()).operations
 
 
 @pytest.mark.parametrize(
