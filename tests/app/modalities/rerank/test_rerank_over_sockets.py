@@ -1,5 +1,6 @@
 """Reranking through a whole router over sockets: what clients get, what engines get, and what is written down."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -182,6 +183,17 @@ async def test_an_engines_own_refusal_goes_on_as_it_is() -> None:
         fakes["ash"].script("/v1/rerank", failing(400, body))
         answer = await router.http.post("/v2/rerank", json=ASKED)
         assert (answer.status_code, answer.content) == (400, body)
+
+
+async def test_a_text_too_long_for_an_engines_batch_is_the_clients_error_and_not_held_against_the_engine() -> None:
+    async with fleet("ash") as (router, fakes):
+        told = "input (603 tokens) is too large to process. increase the physical batch size (current batch size: 512)"
+        body = json.dumps({"error": {"code": 500, "message": told, "type": "server_error"}}).encode()
+        fakes["ash"].script("/v1/rerank", failing(500, body), times=4)
+        for _ in range(4):
+            answer = await router.http.post("/v1/rerank", json=ASKED)
+            assert (answer.status_code, answer.json()["error"]["message"]) == (400, told)
+        assert (await router.http.post("/v1/rerank", json=ASKED)).status_code == 200
 
 
 async def test_a_page_elsewhere_that_is_listed_may_rerank_at_both_doors() -> None:
