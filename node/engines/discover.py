@@ -250,4 +250,12 @@ class Engines:
             path = _LOOKS_LIKE.get(report.kind, "/v1/models")
             entry.reach = await reach_of(self._http, entry.address, lan, path)
             entry.reach_at, entry.reach_for = now + REACH_AGAIN_S, tuple(lan)
-        return msgspec.structs.replace(report, port=entry.address.port, reach=entry.reach)
+        report = msgspec.structs.replace(report, port=entry.address.port, reach=entry.reach)
+        return self._in_lane(report) if entry.address.here(lan) else report
+
+    def _in_lane(self, report: EngineReport) -> EngineReport:
+        """Who makes nothing but images here shares the machine with the others who do."""
+        if not report.models or any(model.modality != "image" for model in report.models):
+            return report
+        lane = self._tools.image_lane
+        return msgspec.structs.replace(report, lane=lane.name, lane_slots=lane.slots)

@@ -43,7 +43,7 @@ async def engine_at(http: httpx.AsyncClient, place: Place) -> Engine:
     if is_stable_diffusions(listed):
         if place.work not in ("", "image"):
             raise EngineError(f"{place.url} makes pictures: it cannot serve {place.work}.")
-        return StableDiffusionServer(place.name, place.url, http, local=place.local)
+        return StableDiffusionServer(place.name, place.url, http)
     if listed.status in UNREADY:
         why = "wants an API key" if listed.status in (401, 403) else "is still loading its model"
         raise EngineRefused(f"{place.url} {why}.", listed.status)
@@ -57,7 +57,7 @@ async def sure_engine_at(http: httpx.AsyncClient, url: str, port: int, slots: in
         stranger = is_herds(listed) or is_ollamas(listed) or await is_herd(http, url)
         return None if stranger else OpenAIEngine(f"openai-{port}", url, http, slots=slots)
     if is_stable_diffusions(listed):
-        return StableDiffusionServer(f"stable-diffusion.cpp-{port}", url, http, local=True)
+        return StableDiffusionServer(f"stable-diffusion.cpp-{port}", url, http)
     if listed.status == 404 and is_whispers(await ask(http, url + "/", timeout_s=1.0)):
         return BareServer(f"whisper.cpp-{port}", url, http, slots=slots)
     return None

@@ -17,15 +17,14 @@ PICTURES = "img_gen"
 
 
 class StableDiffusionServer:
-    """``local``: on this machine, where pictures share one lane."""
+    """It draws one picture after another, and tells nothing of how far it is."""
 
     kind: Kind = KIND
 
-    def __init__(self, name: str, url: str, http: httpx.AsyncClient, *, local: bool) -> None:
+    def __init__(self, name: str, url: str, http: httpx.AsyncClient) -> None:
         self.name = name
         self.url = url
         self._http = http
-        self._local = local
         self._model = ""
 
     async def start(self) -> None:
@@ -45,7 +44,6 @@ class StableDiffusionServer:
             kind=self.kind,
             operations=("image",),
             dialects=("openai", KIND),
-            lane="image" if self._local else "",
             models=(ModelReport(name=self._model, modality="image", loaded=True),),
         )
 

@@ -21,7 +21,7 @@ def reported(http, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """What a node reports of the engines that these flags tell of, where ``URL`` stands for the server's own."""
     monkeypatch.setattr(discover, "OLLAMA_PORT", 9)
 
-    async def ask(fake: Server | FakeLlama | FakeOllama, *flags: str) -> list[EngineReport]:
+    async def ask(fake: Server | FakeLlama | FakeOllama, *flags: str, **more: int) -> list[EngineReport]:
         engines = Engines(
             ollama_host="http://127.0.0.1:9",
             engine_flags=tuple(flag.replace("URL", fake.url) for flag in flags or ("it=URL",)),
@@ -31,6 +31,7 @@ def reported(http, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             lan_addresses=list,
             well_known=(),
             finders=(),
+            **more,
         )
         reports = await engines.observe()
         assert await engines.observe() == reports  # the second look asks less and says the same
@@ -88,6 +89,13 @@ async def test_stable_diffusions_server_tells_the_file_that_it_serves(reported, 
             assert told(report) == ("stable-diffusion.cpp", ("image",), dialects, [(name, "image")])
             assert (report.lane, report.models[0].slots) == ("image", 1)
         assert not [request for request in fake.requests if request.method == "POST"]
+
+
+async def test_servers_of_images_share_the_lane_of_their_machine(reported):
+    async with PictureServer() as one, Gateway(PICTURES) as two, Gateway(CHAT) as other:
+        flags = (f"a={one.url}", f"b={two.url}", f"c={other.url}")
+        reports = await reported(one, *flags, image_slots=2)
+        assert [(report.lane, report.lane_slots) for report in reports] == [("image", 2), ("image", 2), ("", 1)]
 
 
 async def test_a_server_of_films_is_none_of_pictures(reported):
