@@ -1,4 +1,4 @@
-"""A server that lists no models: whisper.cpp's, and others that serve just the one. Knows no process.
+"""A server that lists no models: whisper.cpp's, AUTOMATIC1111's, others that serve just the one. Knows no process.
 
 What it serves is found out once, and again when it was away. Its one model goes by the engine's name.
 """
@@ -8,12 +8,14 @@ import re
 import httpx
 import msgspec
 
-from node.engines import routes
+from node.engines import routes, stable_diffusion
 from node.engines.base import EngineRefused, Kind
 from node.engines.http import Said, ask, is_herd
 from node.engines.reading import model_name
+from node.engines.stable_diffusion import checkpoints
 from node.wire import EngineReport, ModelReport
 
+WEB_PAGE = "automatic1111"
 WHISPER = "whisper.cpp"
 _WHISPER_PAGE = re.compile(rb"<title>\s*Whisper\.cpp Server\b")
 _WHISPER_FORM = re.compile(rb'<form action="([^"]+)"')
@@ -76,6 +78,8 @@ class BareServer:
         found = await routes.operations_of(self._http, self.url)
         if self._work == "stt" and "transcribe" not in found and await self._takes_recordings():
             return Identity(kind=WHISPER, modality="stt", operations=("transcribe",), dialects=(WHISPER,))
+        if self._work in ("", "image") and not found and await checkpoints(self._http, self.url) is not None:
+            return Identity(kind=WEB_PAGE, modality="image", operations=("image",), dialects=(stable_diffusion.KIND,))
         modality, operations = routes.chosen(self.url, found, self._work)
         return Identity(modality=modality, operations=operations)
 

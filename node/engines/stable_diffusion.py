@@ -26,6 +26,7 @@ class StableDiffusionServer:
         self.url = url
         self._http = http
         self._model = ""
+        self._dialects: tuple[str, ...] = ()
 
     async def start(self) -> None:
         """Nothing to start: the server is its owner's program."""
@@ -43,22 +44,28 @@ class StableDiffusionServer:
             name=self.name,
             kind=self.kind,
             operations=("image",),
-            dialects=("openai", KIND),
+            dialects=self._dialects,
             models=(ModelReport(name=self._model, modality="image", loaded=True),),
         )
 
     async def _called(self) -> str:
         """The model's file name; the engine's own name where the server is too old to tell it."""
-        said = await ask(self._http, self.url + "/sdcpp/v1/capabilities")
-        told = mapping(said.value)
-        modes = words(told.get("supported_modes"))
+        modes = words(
+            mapping((await ask(self._http, self.url + "/sdcpp/v1/capabilities")).value).get("supported_modes")
+        )
         if modes and PICTURES not in modes:
             raise EngineError(f"{self.url} makes no pictures: its model is for {', '.join(modes)}.")
-        stem = mapping(told.get("model")).get("stem")
-        if said.status != 200:
-            said = await ask(self._http, self.url + "/sdapi/v1/sd-models")
-            stem = next((row.get("model_name") for row in rows(said.value)), None)
-        return model_name(stem) or self.name
+        served = await checkpoints(self._http, self.url)
+        self._dialects = ("openai",) if served is None else ("openai", KIND)
+        return next(iter(served or ()), self.name)
+
+
+async def checkpoints(http: httpx.AsyncClient, url: str) -> tuple[str, ...] | None:
+    """The models of a server that has the API of AUTOMATIC1111's web page, as this one has; None: it has not."""
+    said = await ask(http, url + "/sdapi/v1/sd-models")
+    if said.status != 200 or not isinstance(said.value, list):
+        return None
+    return tuple(name for row in rows(said.value) if (name := model_name(row.get("model_name"))))
 
 
 def is_stable_diffusions(said: Said) -> bool:

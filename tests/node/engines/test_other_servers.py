@@ -85,10 +85,21 @@ async def test_stable_diffusions_server_tells_the_file_that_it_serves(reported, 
     async with PictureServer(age=age) as fake:
         for flag in ("it=URL", "image:it=URL"):
             [report] = await reported(fake, flag)
-            dialects = ("openai", "stable-diffusion.cpp")
+            dialects = ("openai",) if age == 2 else ("openai", "stable-diffusion.cpp")
             assert told(report) == ("stable-diffusion.cpp", ("image",), dialects, [(name, "image")])
             assert (report.lane, report.models[0].slots) == ("image", 1)
         assert not [request for request in fake.requests if request.method == "POST"]
+
+
+async def test_a_web_page_for_pictures_is_asked_in_the_words_it_shares_with_stable_diffusions_server(reported):
+    async with Gateway() as fake:
+        listed = [{"title": "v1-5 [e1441589a6]", "model_name": "v1-5"}, {"title": "xl", "model_name": "xl"}]
+        fake.script("/sdapi/v1/sd-models", replying(listed), times=None)
+        for flag in ("it=URL", "image:it=URL"):
+            [report] = await reported(fake, flag)
+            assert told(report) == ("automatic1111", ("image",), ("stable-diffusion.cpp",), [("it", "image")])
+        [report] = await reported(fake, "llm:it=URL")
+        assert not report.healthy
 
 
 async def test_servers_of_images_share_the_lane_of_their_machine(reported):
