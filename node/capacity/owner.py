@@ -218,6 +218,7 @@ class Owner:
                 days=self._week.days,
                 workload=window.workload,
                 pressure=machine.pressure,
+                hot=machine.thermal == "warning",
             )
         )
         if concluded is None or not self._learning:

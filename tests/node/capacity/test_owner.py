@@ -47,10 +47,11 @@ class Watched:
         self.news = 0
         self.state_file = home / "nodes" / "n.json"
         self.relays = 0
+        self.machine = Machine(os="linux", memory_total_bytes=64 * GIB, pressure="normal")
         facts: dict[str, Any] = {"learning": True, "meetings": Room(), "engines": tuple, **told}
         self.owner = Owner(
             state_file=self.state_file, week_file=home / "week.json", relays=lambda: self.relays,
-            machine=lambda: Machine(os="linux", memory_total_bytes=64 * GIB, pressure="normal"),
+            machine=lambda: self.machine,
             changed=self._told, **facts,
         )  # fmt: skip
 
@@ -189,6 +190,15 @@ def test_what_the_fleet_takes_is_not_learned_as_the_owners(tmp_path: Path) -> No
     assert watched.capacity.mode != "paused"
     assert watched.capacity.workload == "idle"
     assert max(hour.cpu_percent for hour in watched.owner._week.hours) == pytest.approx(2)
+
+
+def test_a_hot_machine_lends_less(tmp_path: Path) -> None:
+    watched = Watched(tmp_path)
+    watched.owner._week.days = 30
+    watched.owner._learn(usage(0, memory_used_bytes=0))
+    assert watched.capacity.mode == "full"
+    watched.machine = msgspec.structs.replace(watched.machine, thermal="warning")
+    assert (watched.capacity.mode, watched.capacity.reason) == ("learned_low", "machine_hot")
 
 
 def test_models_in_memory_are_not_the_owners_memory(tmp_path: Path) -> None:
