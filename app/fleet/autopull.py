@@ -113,6 +113,8 @@ class AutoPull:
         known = catalog.named(name)
         if known is None and mode != "any":
             raise absent(name, *fallbacks, why="it is not in the catalogue of models that are pulled for a request")
+        if known is not None and known.install:
+            raise absent(name, *fallbacks, hint=f"`{known.install}` on a node brings it")
         if known is not None and (known.size_bytes or 0) > most_gb * GIB:
             raise absent(name, *fallbacks, why=f"it is larger than the {most_gb:g} GB of FLEET_AUTO_PULL_MAX_GB")
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from app.catalog import Catalog
-from app.errors import HerdError, HoldTimeout, NoRoom, NotFound, NotServed
+from app.errors import HerdError, HoldTimeout, NoRoom, NotFound, NotServed, RequestError
 from app.fleet.registry import DISK_TO_MEMORY, Holding, Node, Registry
 from app.scoring.chain import Chain
 from app.scoring.types import Candidate, Demand, Holds, Ranking
@@ -54,6 +54,12 @@ class Placement:
         if up is None:
             raise _cannot(node_id, operation, able)
         return Place(node_id, up.name)
+
+    def judge(self, name: str) -> None:
+        """Raises a ``RequestError`` for a model that no engine pulls, with the command that brings it."""
+        known = self._catalog.named(name)
+        if known is not None and known.install:
+            raise RequestError(f"no engine pulls {name}", hint=f"`{known.install}` on a node brings it")
 
     def rank(self, name: str, operation: str, *, size_bytes: int | None = None) -> Ranking:
         key = model_key(name)

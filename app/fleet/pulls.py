@@ -142,6 +142,7 @@ class Pulls:
     def _begin(self, name: str, node_id: str, *, insecure: bool, most_bytes: int | None) -> Pull:
         if self._tasks is None:
             raise StreamBroken("the router is starting")
+        self._placement.judge(name)
         place = self._placement.named(node_id, "pull") if node_id else self._placement.choose(name, "pull")
         node = self._registry.node(place.node_id)
         free = node.heartbeat.machine.disk_free_bytes if node is not None else None

@@ -53,6 +53,17 @@ async def test_the_engines_progress_comes_byte_for_byte_and_the_model_is_known_a
         assert chat.headers["x-fleet-node"] == "a"
 
 
+@pytest.mark.parametrize("where", [{}, {"node_id": "a"}])
+async def test_a_model_that_no_engine_pulls_is_400_with_the_command_that_brings_it(where: dict[str, str]) -> None:
+    async with having() as fake, running_router(models={"auto_pull": "any"}) as router:
+        await router.join("a", fake, operations=KEEPS)
+        for model in ("flux-schnell", "sd3-medium:latest"):
+            answer = await pulled(router, model=model, **where)
+            assert answer.status_code == 400
+            assert "uv tool install" in answer.json()["error"]
+        assert not fake.asked("/api/pull")
+
+
 async def test_a_report_made_before_the_model_came_does_not_take_it_away_again() -> None:
     async with having() as fake, running_router() as router:
         await router.join("a", fake, operations=KEEPS)
