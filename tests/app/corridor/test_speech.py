@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ async def curl(*words: str) -> dict[str, Any]:
     return dict(json.loads(out))
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="asks with curl")
 async def test_curl_as_the_readme_has_it_gets_the_text_and_each_stretch_of_speech(tmp_path: Path) -> None:
     (tmp_path / "meeting.wav").write_bytes(WAV)
     async with FakeSpeech() as fake, running_router() as router:
