@@ -19,8 +19,13 @@ LAW = {
         "app.fleet", "app.scoring", "app.catalog", "app.dialects", "app.asgi", "app.errors", "node.wire",
     ),
     "app.api": ("app.fleet", "app.scoring.types", "app.store", "app.dialects", "app.asgi", "app.errors", "node.wire"),
+    # reading: opinions about the present and the past
+    "app.insight": (
+        "app.fleet.snapshot", "app.scoring", "app.store.records", "app.store.usage", "app.catalog", "node.wire",
+    ),
     "app.web": (
-        "app.fleet", "app.scoring", "app.settings", "app.store", "app.catalog", "app.errors", "node.wire",
+        "app.insight", "app.fleet", "app.scoring", "app.settings", "app.store", "app.catalog", "app.errors",
+        "node.wire",
     ),
     # the present
     "app.fleet": (
@@ -97,7 +102,7 @@ PURE = (
     "app.modalities.*.dialects", "app.modalities.*.schema", "app.modalities.*.translate_*", "app.modalities.body",
     "app.modalities.caller", "app.modalities.tags",
     "app.settings.ranges", "app.settings.resolve", "app.settings.schema", "app.settings.weights", "app.store.records",
-    "app.web.chart", "app.web.delta", "app.web.nodes", "app.web.overview", "app.web.ranges",
+    "app.insight", "app.web.chart", "app.web.delta", "app.web.nodes", "app.web.overview", "app.web.ranges",
     "app.web.requests", "node.engines.addresses",
     "node.engines.openai_models", "node.engines.reading", "node.wire",
 )  # fmt: skip
@@ -159,7 +164,7 @@ WORDLESS = {"base_classes", "common", "core", "helper", "helpers", "lib", "manag
 
 
 MODALITIES = {entry.parent.name for entry in (ROOT / "app" / "modalities").glob("*/manifest.py")}
-NAMES_ONE = ("app.modalities.*.*", "node.engines", "node.wire", "app.catalog")
+NAMES_ONE = ("app.modalities.*.*", "node.engines", "node.wire", "app.catalog", "app.insight.recommend")
 """A modality's own folder; engines, which say what a model does; the wire's default; a category of the same word."""
 
 LAWS: dict[str, Callable[[list[Source]], Iterator[str]]] = {
