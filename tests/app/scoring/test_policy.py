@@ -23,7 +23,7 @@ SCORE = 'name = "x"\n[[score]]\nuse = "thermal"\nweight = 50\n'
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_the_shipped_policies_read_and_name_the_seven_signals(file: Path) -> None:
     policy = load(file.read_text())
-    names = [use(part) for part in policy.filter if use(part) not in ("context_fits", "full", "one_load")]
+    names = [use(part) for part in policy.filter if use(part) not in ("context_fits", "full", "knows_how", "one_load")]
     assert names == ["capable", "online", "serves", "owner_away", "pressure_below", "memory_fits", "failing"]
     assert [use(part) for part in policy.score] == [
         "thermal", "memory_fit", "queue_depth", "latency", "role_affinity", "availability", "context_fit",
@@ -134,7 +134,7 @@ def test_a_shipped_policy_says_every_knob_that_the_corrections_turn() -> None:
             assert ours.keys() == theirs[ours["use"]].keys()
             turned |= {f"{ours['use']}.{knob}" for knob in ours if ours[knob] != theirs[ours["use"]][knob]}
     assert turned == {
-        "context_fits", "full", "one_load", "substitute_size",
+        "context_fits", "full", "knows_how", "one_load", "substitute_size",
         "pressure_below.cold_only", "memory_fits.evict", "memory_fit.evicts", "queue_depth.node_wide",
         "owner_away.bootstrap", "role_affinity.slack", "availability.relative_to",
     }  # fmt: skip

@@ -204,3 +204,11 @@ async def test_a_page_elsewhere_that_is_listed_may_rerank_at_both_doors() -> Non
             assert answer.status_code == 200
             assert answer.headers["access-control-allow-origin"] == "https://app.example"
             assert (await router.http.post(path, json=ASKED, headers={"Origin": "https://e.x"})).status_code == 403
+
+
+async def test_a_chat_with_a_reranker_is_refused_at_once_instead_of_waiting_for_what_never_comes() -> None:
+    async with fleet("ash") as (router, _):
+        body = {"model": MODEL, "messages": [{"role": "user", "content": "x"}]}
+        answer = await router.http.post("/v1/chat/completions", json=body)
+        assert answer.status_code == 400
+        assert answer.json()["error"]["code"] == "operation_missing"
