@@ -29,6 +29,12 @@ def within(raw: msgspec.Raw, key: str) -> bytes:
         return b""
 
 
+def is_zero(keep_alive: msgspec.Raw | None) -> bool:
+    """Whether a ``keep_alive`` lets the model go at once: 0, or a duration of nothing."""
+    return keep_alive is not None and bytes(keep_alive).strip(b'"') in _ZEROS
+
+
+_ZEROS = (b"0", b"0.0", b"0s", b"0m", b"0h", b"0ms")
 _decode_fields = msgspec.json.Decoder(Fields).decode
 _WRONG = (msgspec.DecodeError, UnicodeError, RecursionError)
 _MISSING = "Object missing required field"

@@ -12,7 +12,7 @@ from app.dialects import error_body, ollama_error, openai_error
 from app.errors import BodyInvalid, NotServed
 from app.fleet.job import Call, Job, Route, Usage
 from app.modalities import tags
-from app.modalities.body import Fields, fields_of, given, model_of, read
+from app.modalities.body import Fields, fields_of, given, is_zero, model_of, read
 from app.modalities.caller import Caller
 from app.modalities.embed.answers import OllamaWriter, OpenAIWriter, Reading, Write
 from app.modalities.embed.schema import BODY, Body, Inputs, inputs_of
@@ -178,6 +178,7 @@ class Request:
             meter=Reading(dialect, count, self.form, write, native=native),
             stream=False,
             notes=tuple(notes),
+            unloads=dialect == "ollama" and is_zero(self.fields.get("keep_alive")),
             keeps=dialect == "openai" and route.engine_kind == "ollama",
         )
 

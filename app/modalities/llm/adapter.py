@@ -13,7 +13,7 @@ from app.dialects import error_body
 from app.errors import HerdError, NotServed
 from app.fleet.job import Call, Job, Meter, Route, SignOfLife
 from app.modalities import tags
-from app.modalities.body import NULL, Fields, fields_of, given, read
+from app.modalities.body import NULL, Fields, fields_of, given, is_zero, read
 from app.modalities.llm import body as bodies
 from app.modalities.llm import context, translate_messages, translate_request, translate_responses
 from app.modalities.llm.body import View
@@ -202,7 +202,7 @@ class Request:
             headers=tuple(fitting.headers),
             budget=fitting.budget,
             keeps=fitting.keeps,
-            unloads=bodies.is_zero(self.fields.get("keep_alive")),
+            unloads=is_zero(self.fields.get("keep_alive")),
         )
 
     def _spoken(self, route: Route, changes: Fields) -> Call:
@@ -231,7 +231,7 @@ class Request:
         chat = self.endpoint == "/api/chat"
         named = self._named(route)
         if translate_request.is_load(asked, chat=chat):
-            reason = "unload" if bodies.is_zero(self.fields.get("keep_alive")) else "load"
+            reason = "unload" if is_zero(self.fields.get("keep_alive")) else "load"
             shape = Shape(model=named, chat=chat, clock=self.clock)
             notes = ("dialect.translated", f"{reason}.answered")
             return Call(

@@ -240,7 +240,6 @@ class OpenAICompletion(View):
 
 
 _NONE = b'"none"'
-_ZEROS = (b"0", b"0.0", b"0s", b"0m", b"0h", b"0ms")
 
 
 def names_of(view: View) -> tuple[str, ...]:
@@ -272,11 +271,6 @@ def judge_links(view: View) -> None:
     for field, raw in view.links():
         if given(raw):
             _judge_link(field, raw)
-
-
-def is_zero(keep_alive: msgspec.Raw | None) -> bool:
-    """Whether a ``keep_alive`` lets the model go at once: 0, or a duration of nothing."""
-    return keep_alive is not None and bytes(keep_alive).strip(b'"') in _ZEROS
 
 
 def _judge_link(field: str, raw: msgspec.Raw) -> None:

@@ -91,6 +91,13 @@ def test_a_client_that_says_how_long_a_model_stays_is_heard() -> None:
     assert job("/api/embed", body).prepare(route()).body == body
 
 
+def test_a_model_that_shall_leave_is_known_to_be_gone() -> None:
+    for keep_alive, leaves in ((0, True), ("0s", True), (-1, False), ("5m", False)):
+        made = job("/api/embed", {"model": "m", "input": "x", "keep_alive": keep_alive})
+        assert made.prepare(route()).unloads == leaves
+        assert not made.prepare(LLAMA).unloads
+
+
 def test_in_openais_dialect_a_model_is_kept_beside_the_request() -> None:
     assert job("/v1/embeddings", {"model": "m", "input": "x"}).prepare(route()).keeps
     assert not job("/v1/embeddings", {"model": "m", "input": "x"}).prepare(LLAMA).keeps
