@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from app.errors import HoldTimeout, NodeFailed, TooLarge
+from app.errors import HoldTimeout, NodeFailed, NotServed, TooLarge
 from app.fleet.autopull import Tell
 from app.fleet.job import Call, Job, Key, Parts, Route, Usage, total
 from app.fleet.judge import Court
@@ -202,6 +202,8 @@ class Part:
     def _prepare(self, route: Route) -> Call:
         self.give_back()
         division = self._division
+        if (route.model.digest or f"{route.node_id}/{route.engine}") != division.demand.digest:
+            raise NotServed(f"{route.node_id} has other weights of {route.model.name}")  # a policy let it pass
         self.range = division.plan.take(self._lane, division.speeds.of(_key(route)))
         if self.range is None:
             raise AllTaken

@@ -130,6 +130,14 @@ async def test_weights_that_are_not_proven_to_be_the_same_are_never_mixed() -> N
             await fleet.fakes[node_id].__aexit__(None, None, None)
 
 
+async def test_weights_are_not_mixed_even_where_a_policy_would_let_them_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.scoring.filters.SameDigest.refuse", lambda *_: None)
+    async with running(0.0005, 0.0005) as fleet, FakeOllama(FakeModel(MODEL, loaded=True)) as other:
+        await join(fleet.router, "x", other, digest="d2")
+        assert (await fleet.ask()).json()["embeddings"] == [vector_of(text) for text in TEXTS]
+        assert not other.asked("/api/embed")
+
+
 async def test_weights_that_nobody_knows_stay_on_one_node() -> None:
     async with running(0.0002, 0.0002, digest="") as fleet:
         answer = await fleet.ask()
