@@ -1,21 +1,16 @@
-"""A real Whisper model behind `herd node` and `herd run`, each a process: curl and OpenAI's client in front."""
+"""A real Whisper model behind `herd node` and `herd run`, asked by curl: what it prints, and what its leaving ends."""
 
-import io
 import json
 import shutil
 import subprocess
 import wave
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import httpx
-import httpx2
-import openai
 import psutil
 import pytest
-from programs import Program, eventually, herd, speech_model
+from e2e.fleet import running_fleet
+from programs import eventually, speech_model
 
 pytestmark = [
     pytest.mark.real_engine,
@@ -27,77 +22,29 @@ SENTENCE = "Please send the quarterly report to the whole team before Friday aft
 MODEL = "faster-whisper-tiny.en"
 
 
-@dataclass
-class Listeners:
-    url: str
-    http: httpx.Client
-    node: Program
-
-    def children(self) -> list[psutil.Process]:
-        """The node's processes that hold a model."""
-        everybody = psutil.Process(self.node.process.pid).children(recursive=True)
-        return [one for one in everybody if "node.engines.whisper_child" in one.cmdline()]
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listeners]:
-    home = tmp_path_factory.mktemp("ears")
-    (home / "models").mkdir()
-    (home / "models" / MODEL).symlink_to(speech_model())
-    router_words = ["run", "--host", "127.0.0.1", "--port", "0", "--no-mdns", "--data-dir", home / "router"]
-    with ExitStack() as stack:
-        router = stack.enter_context(Program(herd(*router_words), home / "router.txt"))
-        url = router.until_said(r"Ollama host\s+(http://\S+)", within_s=120)
-        http = stack.enter_context(httpx.Client(base_url=url, trust_env=False, timeout=60))
-        words = ["node", "--node-id", "ear", "--router-url", url, "--data-dir", home / "node", "--poll-interval", "0.5"]
-        words += ["--ollama-host", "http://127.0.0.1:9", "--models-dir", home / "models", "--door-host", "127.0.0.1"]
-        node = stack.enter_context(Program(herd(*words, "--door-port", "18970"), home / "node.txt"))
-
-        def serves() -> bool:
-            nodes = http.get("/fleet/status").json()["nodes"]
-            return any("transcribe" in engine["operations"] for node in nodes for engine in node.get("engines", []))
-
-        eventually(serves, within_s=120, what="a node that listens")
-        yield Listeners(url, http, node)
-
-
-def test_curl_and_openais_client_get_the_sentence_word_by_word(fleet: Listeners) -> None:
-    asking = ["curl", "-s", f"{fleet.url}/api/transcribe", "-F", f"file=@{RECORDING}", "-F", f"model={MODEL}"]
-    told = json.loads(subprocess.run(asking, check=True, capture_output=True).stdout)
-    assert (told["text"], told["language"]) == (SENTENCE, "en")
-    [chunk] = told["chunks"]
-    assert 0 <= chunk["start"] < chunk["end"] < 5
-    with openai.OpenAI(
-        base_url=f"{fleet.url}/v1", api_key="any", http_client=httpx2.Client(trust_env=False), max_retries=0
-    ) as client:
-        heard = client.audio.transcriptions.create(model=MODEL, file=RECORDING, response_format="srt")
-        assert str(heard).splitlines()[2] == SENTENCE
-        with pytest.raises(openai.BadRequestError, match="cannot be decoded"):
-            client.audio.transcriptions.create(model=MODEL, file=("a.wav", b"Dear all, the report is attached. " * 99))
-
-
-def test_a_client_that_leaves_ends_the_process_that_was_at_work_for_it(fleet: Listeners) -> None:
-    into = io.BytesIO()
-    with wave.open(str(RECORDING)) as one, wave.open(into, "wb") as many:
+def test_curl_gets_the_sentence_and_ends_the_process_at_work_when_it_leaves(tmp_path: Path) -> None:
+    models, long = tmp_path / "models", tmp_path / "long.wav"
+    models.mkdir()
+    (models / MODEL).symlink_to(speech_model())
+    with wave.open(str(RECORDING)) as one, wave.open(str(long), "wb") as many:
         many.setparams(one.getparams())
         many.writeframes(one.readframes(one.getnframes()) * 20)
+    with running_fleet(tmp_path) as fleet:
+        node = psutil.Process(fleet.start_node("cedar", "--models-dir", models).process.pid)
+        asking = ["curl", "-s", f"{fleet.url}/api/transcribe", "-F"]
 
-    def at_work() -> list[psutil.Process]:
-        status = fleet.http.get("/fleet/status").json()["nodes"][0]["engines"]
-        return fleet.children() if any(engine.get("progress") for engine in status) else []
+        def engine() -> dict[str, Any]:
+            return fleet.engine("cedar", f"stt-{MODEL}")
 
-    form = ["-F", "file=@-;filename=long.wav", "-F", f"model={MODEL}"]
-    form += ["-F", "temperature=0.1"]  # of its own: a repetition is then not tried again at others
-    asking = subprocess.Popen(
-        ["curl", "-s", f"{fleet.url}/v1/audio/transcriptions", *form],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-    )
-    assert asking.stdin is not None
-    asking.stdin.write(into.getvalue())
-    asking.stdin.close()
-    [child] = eventually(at_work, within_s=60, what="a transcript under way")
-    asking.kill()
-    asking.wait()
-    eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, what="its end")
-    eventually(lambda: fleet.http.get("/fleet/queue").json()["in_flight"] == 0, what="an empty queue")
+        eventually(lambda: engine().get("operations"), within_s=60, what="the engine")
+        told = json.loads(subprocess.run([*asking, f"file=@{RECORDING}"], check=True, capture_output=True).stdout)
+        assert (told["text"], told["language"], len(told["chunks"])) == (SENTENCE, "en", 1)
+        eventually(lambda: engine()["progress"] is None, what="an end of that work")
+
+        leaving = subprocess.Popen([*asking, f"file=@{long}"], stdout=subprocess.DEVNULL)
+        eventually(lambda: engine()["progress"] is not None, what="work")
+        [child] = [one for one in node.children(recursive=True) if "node.engines.whisper_child" in one.cmdline()]
+        leaving.kill()
+        leaving.wait()
+        eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, what="its end")
+        eventually(lambda: fleet.http.get("/fleet/queue").json()["in_flight"] == 0, what="a free slot")
