@@ -117,11 +117,12 @@ async def create_router(
     for sample in await queries.latency_samples(store):
         latency.observe(sample.node_id, model_key(sample.model), sample.latency_s)
     catalog, keeping = Catalog.joined(modality.catalog for modality in modalities), settings.models
+    operations = {modality.name: modality.operation for modality in modalities}
     court = Court(
         registry=registry,
         latency=latency,
         chains=_chains(settings, modalities),
-        operations={modality.name: modality.operation for modality in modalities},
+        operations=operations,
         catalog=catalog,
         speeds=speeds.load((Path(__file__).parent / "scoring" / "chips.toml").read_text("utf-8")),
     )
@@ -178,7 +179,7 @@ async def create_router(
 
     live = live_of(take_snapshot, take_traces)
     things: dict[str, Any] = {
-        "dispatcher": dispatcher, "court": court, "intake": intake, "inventory": Inventory(registry, nodes),
+        "dispatcher": dispatcher, "court": court, "intake": intake, "inventory": Inventory(registry, nodes, operations),
         "store": store, "facts": facts,
         "admin_key": key, "take_snapshot": take_snapshot, "pulls": pulls,
         "holders": Holders(registry, nodes), "lending": Lending(registry=registry, nodes=nodes),

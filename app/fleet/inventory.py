@@ -1,5 +1,6 @@
 """The models of the whole fleet: one entry per model, and who can tell more about it. Knows no dialect."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -45,18 +46,27 @@ class Shown:
 
 
 class Inventory:
-    """Answers from what the registry knows; asks an engine only for what heartbeats do not carry."""
+    """Answers from what the registry knows; asks an engine only for what heartbeats do not carry.
 
-    def __init__(self, registry: Registry, nodes: NodeClient) -> None:
+    ``operations`` are what is done with the models of each modality.
+    """
+
+    def __init__(self, registry: Registry, nodes: NodeClient, operations: Mapping[str, str]) -> None:
         self._registry = registry
         self._nodes = nodes
+        self._operations = dict(operations)
         self._shown: dict[tuple[str, str], bytes] = {}
 
     def models(self) -> list[FleetModel]:
-        """Models on nodes that are not offline and engines that are up, in order of their names."""
+        """Models on nodes that are not offline and engines that are up and use them, in order of their names.
+
+        An engine may hold models that it does nothing with: an Ollama that makes no pictures any more keeps the files.
+        """
         found: dict[str, list[Holding]] = {}
         for holding in self._registry.all_holdings():
-            if holding.node.status != "offline" and holding.engine.healthy and holding.engine.operations:
+            engine, operation = holding.engine, self._operations.get(holding.model.modality)
+            used = bool(engine.operations) and (operation is None or operation in engine.operations)
+            if holding.node.status != "offline" and engine.healthy and used:
                 found.setdefault(holding.key, []).append(holding)
         return [
             FleetModel(key, max(held, key=lambda one: one.model.loaded).model, tuple(held))

@@ -4,13 +4,12 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from app.dialects import error_body, ollama_error, openai_error
-from app.errors import Disabled, EngineRejected, ModelAbsent
+from app.errors import Disabled, ModelAbsent
 from app.fleet.job import Call, Job, Route
 from app.modalities import tags
 from app.modalities.caller import Caller
 from app.modalities.image import asking, catalogue, schema
 from app.modalities.image.answer import Pictures
-from app.modalities.image.asking import Outgoing
 from app.modalities.image.schema import Wanted
 from app.modalities.image.settings import Painting
 from app.scoring.types import Demand
@@ -62,42 +61,26 @@ def job(
 
 def _call(wanted: Wanted, settings: Painting, clock: Callable[[], float], route: Route) -> Call:
     """The call for this route. Raises ``NotServed`` if its engine cannot be asked for such a thing."""
-    usual = catalogue.steps_of(route.model.name) if wanted.steps is None else None
-    notes = (f"steps.set {usual}",) if usual else ()
-    return _asking(wanted, settings, clock, route, asking.outgoing(wanted, route, usual or wanted.steps), notes)
-
-
-def _asking(
-    wanted: Wanted,
-    settings: Painting,
-    clock: Callable[[], float],
-    route: Route,
-    out: Outgoing,
-    notes: tuple[str, ...] = (),
-) -> Call:
-    name = route.model.name
+    name, notes = route.model.name, []
+    usual = catalogue.steps_of(name) if wanted.steps is None else None
+    out = asking.outgoing(wanted, route, usual or wanted.steps)
     if name != wanted.models[0]:
-        notes = ("model.renamed", *notes)
+        notes.append("model.renamed")
+    if usual:
+        notes.append(f"steps.set {usual}")
     if dropped := (*wanted.ignored, *out.dropped):
-        notes = (*notes, f"fields.dropped {', '.join(dropped)}")
-
-    def plainer(refused: EngineRejected) -> Call | None:
-        if out.older is None or refused.status != 404:
-            return None
-        return _asking(wanted, settings, clock, route, out.older)
-
+        notes.append(f"fields.dropped {', '.join(dropped)}")
     return Call(
         path=out.path,
         body=out.body,
         meter=Pictures(wanted, out.read, f"{route.engine} on {route.node_id}", clock),
         stream=False,
-        notes=notes,
+        notes=tuple(notes),
         headers=(("x-fleet-model", name), ("x-image-model", name), ("x-image-size", wanted.size)),
         # A program that is run for each picture has nothing in memory afterwards; a server shows what it has.
         unloads=not route.model.loaded and "ollama" not in route.dialects,
         patience_s=settings.image_timeout * wanted.n,
         timed_as="x-generation-time",
-        plainer=plainer,
         most_bytes=_most_bytes(wanted),
     )
 

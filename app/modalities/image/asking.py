@@ -2,7 +2,7 @@
 
 | dialect | path | who |
 | --- | --- | --- |
-| `stable-diffusion.cpp` | `/sdapi/v1/txt2img` | stable-diffusion.cpp's server; an older one as below |
+| `stable-diffusion.cpp` | `/sdapi/v1/txt2img` | stable-diffusion.cpp's server, AUTOMATIC1111's web page and its kin |
 | `ollama` | `/api/generate` | an Ollama that still makes pictures |
 | `openai` | `/v1/images/generations` | the node's own engines, and whoever speaks OpenAI's API |
 
@@ -19,17 +19,14 @@ from app.fleet.job import Route
 from app.modalities.image.answer import Read
 from app.modalities.image.schema import Wanted
 
-GENERATIONS = "/v1/images/generations"
-
 
 class Outgoing(msgspec.Struct, frozen=True):
-    """``dropped`` are fields that the dialect has no word for. ``older`` is for a server that has not the path."""
+    """``dropped`` are fields that the engine has no word for."""
 
     path: str
     body: bytes
     read: Read
     dropped: tuple[str, ...] = ()
-    older: "Outgoing | None" = None
 
 
 def outgoing(wanted: Wanted, route: Route, steps: int | None) -> Outgoing:
@@ -72,11 +69,7 @@ def _stable_diffusion(wanted: Wanted, route: Route, steps: int | None) -> Outgoi
         "cfg_scale": wanted.guidance,
         "seed": wanted.seed,
     }
-    plain = {"prompt": wanted.prompt, "n": wanted.n, "size": wanted.size, "output_format": "png"}
-    wishes = _chosen(wanted, "steps", "guidance", "seed", "negative_prompt", "quantize")
-    older = Outgoing(GENERATIONS, _encoded(plain), _of_data, wishes)
-    dropped = _chosen(wanted, "quantize")
-    return Outgoing("/sdapi/v1/txt2img", _encoded(told), lambda body: _drawn(body).images, dropped, older)
+    return Outgoing("/sdapi/v1/txt2img", _encoded(told), lambda body: _drawn(body).images, _chosen(wanted, "quantize"))
 
 
 def _ollama(wanted: Wanted, route: Route, steps: int | None) -> Outgoing:
@@ -108,7 +101,11 @@ def _openai(wanted: Wanted, route: Route, steps: int | None) -> Outgoing:
         "negative_prompt": wanted.negative_prompt or None,
         "quantize": wanted.quantize,
     }
-    return Outgoing(GENERATIONS, _encoded(told), _of_data)
+    old = (
+        route.engine_kind == "stable-diffusion.cpp"
+    )  # too old for its own dialect: it passes over all that is not OpenAI's
+    dropped = _chosen(wanted, "steps", "guidance", "seed", "negative_prompt", "quantize") if old else ()
+    return Outgoing("/v1/images/generations", _encoded(told), _of_data, dropped)
 
 
 _DIALECTS: dict[str, Callable[[Wanted, Route, int | None], Outgoing]] = {

@@ -46,20 +46,14 @@ class Images(Controller):
     @get("/api/image-models", summary="Image models of the fleet")
     async def listing(self, inventory: NamedDependency[Inventory]) -> dict[str, Any]:
         """``steps`` are those of a request that names none; null: as many as the engine thinks right."""
-        return {"models": [row for model in inventory.models() if (row := _row(model))]}
+        return {"models": [_row(model) for model in inventory.models() if model.best.modality == "image"]}
 
 
-def _row(model: FleetModel) -> dict[str, Any] | None:
-    """The model with those who make pictures of it; None: nobody does."""
-    makers = [
-        one for one in model.holdings if one.model.modality == "image" and adapter.OPERATION in one.engine.operations
-    ]
-    if not makers:
-        return None
+def _row(model: FleetModel) -> dict[str, Any]:
     return {
-        "name": makers[0].model.name,
-        "type": makers[0].model.modality,
-        "backend": makers[0].engine.kind,
-        "steps": steps_of(makers[0].model.name),
-        "fleet_nodes": list(dict.fromkeys(one.node.node_id for one in makers)),
+        "name": model.best.name,
+        "type": model.best.modality,
+        "backend": model.holdings[0].engine.kind,
+        "steps": steps_of(model.best.name),
+        "fleet_nodes": model.node_ids,
     }
