@@ -1,4 +1,4 @@
-"""A real Whisper model behind a node's door and in a fleet: its words, what it refuses, its end when nobody listens."""
+"""A real Whisper model behind a node's door: its words, what it refuses, and its end when nobody listens any more."""
 
 import asyncio
 import io
@@ -6,14 +6,12 @@ import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
-from e2e.fleet import running_fleet
-from programs import eventually, speech_model
+from programs import speech_model
 
 from node.door import Door
 from node.engines import whisper
@@ -103,27 +101,6 @@ async def test_a_sentence_is_transcribed_word_by_word_and_what_is_no_audio_harms
         [report] = [report for report in await node.engines.observe() if report.kind == "faster-whisper"]
         assert (report.healthy, report.models[0].loaded) == (True, True)
         assert report.version.startswith("faster-whisper 1.")
-
-
-def test_a_fleet_hears_the_sentence_by_both_doors_and_refuses_what_is_none(tmp_path: Path) -> None:
-    models = tmp_path / "models"
-    models.mkdir()
-    (models / MODEL).symlink_to(speech_model())
-    with running_fleet(tmp_path) as fleet:
-        fleet.start_node("cedar", "--models-dir", models)
-        ready = partial(fleet.engine, "cedar", f"stt-{MODEL}")
-        eventually(lambda: ready().get("operations") or ready().get("healthy"), within_s=60, what="the speech engine")
-        whole = RECORDING.read_bytes()
-
-        def ask(path: str, audio: bytes, **fields: str) -> httpx.Response:
-            return fleet.http.post(path, files={"file": ("a.wav", audio)}, data={"model": MODEL, **fields})
-
-        assert ask("/v1/audio/transcriptions", whole).json() == {"text": SENTENCE}
-        assert SENTENCE in ask("/v1/audio/transcriptions", whole, response_format="srt").text
-        assert ask("/api/transcribe", whole).json()["text"] == SENTENCE
-        for broken in (b"", b"Dear all, please find attached the report.\n" * 20, whole[:40_000]):
-            refused = ask("/v1/audio/transcriptions", broken)
-            assert (refused.status_code, refused.json()["error"]["type"]) == (400, "invalid_request_error")
 
 
 async def test_when_the_router_leaves_the_process_at_work_is_dead_within_a_second(tmp_path: Path) -> None:
