@@ -22,6 +22,7 @@ HerdError                       status
                                       are passed on
   NodeFailed                    502   may be tried on another node before the first record
     NodeUnreachable                   no connection
+      NodeAway                        nothing answers at its address: it may be on its way to another
     NodeTimeout                       connected, but silent past its deadline
     EngineFailed                      the engine answered 5xx
     EngineBusy                        the engine answered 503: its own queue is full
@@ -149,6 +150,10 @@ class NodeFailed(HerdError):
 
 
 class NodeUnreachable(NodeFailed):
+    pass
+
+
+class NodeAway(NodeUnreachable):
     pass
 
 

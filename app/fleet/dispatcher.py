@@ -15,6 +15,7 @@ from app.errors import (
     HoldTimeout,
     ModelAbsent,
     ModelGone,
+    NodeAway,
     NodeFailed,
     NotServed,
     RequestError,
@@ -165,7 +166,7 @@ class Dispatcher:
                 return await self._attempt(job, lease, trail)
             except (RequestError, NotServed) as error:  # this engine cannot be asked such a thing; another may
                 ticket.attempts -= 1
-                ticket.exclude(lease.key[0], error)
+                ticket.exclude(lease.chosen.candidate, error, self._clock())
             except EngineBusy as error:  # back to its place in line; the engine is spared for a moment
                 ticket.attempts -= 1
                 self._ledger.attempt_failed(trail, error)
@@ -174,7 +175,7 @@ class Dispatcher:
             except NodeFailed as error:
                 if ticket.attempts > self._limits.max_retries or self.closing:
                     raise _final(error) from error
-                ticket.exclude(lease.key[0], error)
+                ticket.exclude(lease.chosen.candidate, error, self._clock())
                 self._ledger.attempt_failed(trail, error)
 
     async def _serve_parts(self, division: Division, trail: Trail) -> Reply:
@@ -341,9 +342,9 @@ class Dispatcher:
     def _refuse_hopeless(self, ticket: Ticket) -> None:
         """Nobody waits for a model that left the fleet, nor for what waiting will never bring.
 
-        After a failed attempt that is also a node that cannot serve now.
+        After a failed attempt that is also a node that cannot serve now, unless it may be about to move.
         """
-        if isinstance(ticket.verdict, Placed) or ticket.pull is not None:
+        if isinstance(ticket.verdict, Placed) or ticket.pull is not None or self._moves(ticket):
             return
         if ticket.failure is not None:
             raise _final(ticket.failure)
@@ -351,6 +352,11 @@ class Dispatcher:
             raise absent(*ticket.job.demand.models)
         if isinstance(ticket.verdict, Held) and ticket.verdict.hopeless:
             raise _unservable(ticket.verdict)
+
+    def _moves(self, ticket: Ticket) -> bool:
+        """Nothing answered where the node was, and it has neither spoken since nor been silent for too long."""
+        node = self._registry.node(ticket.failed_by) if isinstance(ticket.failure, NodeAway) else None
+        return node is not None and node.status == "online" and node.seen_at < ticket.failed_at
 
     def _give_up(self, ticket: Ticket, error: HerdError) -> None:
         granted = self._granted.get(ticket.id)

@@ -14,6 +14,8 @@ from node.wire import ModelReport
 
 Key = tuple[str, str, str]
 """(node, engine, model key): whose slots are counted."""
+Where = tuple[str, str]
+"""(node, its address): a node that moved may be asked again."""
 Lane = tuple[str, str]
 """(node, lane): slots that several models share."""
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from app.catalog import Catalog
 from app.fleet.breaker import Breaker
-from app.fleet.job import Key
+from app.fleet.job import Key, Where
 from app.fleet.latency import Latency
 from app.fleet.pause import Pauses
 from app.fleet.queue import Counts, Queue, Ticket
@@ -72,11 +72,13 @@ class Court:
     def _judge_ticket(self, ticket: Ticket, counts: Counts) -> Verdict:
         return self._choose(ticket.job.demand, counts, ticket.excluded)
 
-    def _choose(self, demand: Demand, counts: Counts, excluded: Collection[str]) -> Verdict:
-        """``excluded`` nodes are left out: they failed this job already."""
+    def _choose(self, demand: Demand, counts: Counts, excluded: Collection[Where]) -> Verdict:
+        """Nodes are left out where they are ``excluded``: they failed this job there already."""
 
         def judged(holdings: Iterable[Holding]) -> list[Candidate]:
-            return self._candidates([one for one in holdings if one.node.node_id not in excluded], counts)
+            return self._candidates(
+                [one for one in holdings if (one.node.node_id, one.node.peer) not in excluded], counts
+            )
 
         def substitutes() -> list[Candidate]:
             category = self._category(model_key(demand.models[0]))
@@ -120,6 +122,7 @@ class Court:
             node_id=node_id,
             engine=engine.name,
             model=model,
+            address=node.peer,
             status=node.status,
             draining=node.draining,
             healthy=engine.healthy,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from app.errors import HerdError, NodeTimeout, NodeUnreachable
+from app.errors import HerdError, NodeAway, NodeTimeout, NodeUnreachable
 from app.fleet.dispatcher import Dispatcher
 from app.fleet.intake import Intake
 from app.fleet.judge import Court
@@ -118,8 +118,15 @@ class Duties:
             self._log.info("model.kept", node=node_id, model=model)
 
     async def _probe(self, watch: Watch) -> None:
-        """A silent engine that does not answer on a second connection either is dead: its request goes elsewhere."""
+        """A silent engine that does not answer on a second connection either is dead: its request goes elsewhere.
+
+        So does one to a node that has another address by now: nothing will come from the old one.
+        """
         node_id, engine, _model = watch.lease.key
+        node = self._registry.node(node_id)
+        if node is not None and node.peer != watch.lease.chosen.candidate.address and not watch.begun:
+            watch.exchange.abort(NodeAway(f"{node_id} has another address now"))
+            return
         try:
             url, headers = self._nodes.route_url(node_id, engine)
         except NodeUnreachable:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from app.errors import HerdError
-from app.fleet.job import Job, Key, Lane
+from app.fleet.job import Job, Key, Lane, Where
 from app.fleet.loads import Loads
 from app.fleet.pull import Pull
 from app.scoring.spill import spill
@@ -73,7 +73,7 @@ class Counts:
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """A job waiting in the queue. ``planned`` is the candidate it waits for, ``excluded`` the nodes that failed it.
+    """A job waiting in the queue. ``planned`` is the candidate it waits for, ``excluded`` who failed it, and where.
 
     ``keys`` are the models whose changes concern it. ``first_planned`` is the first that it waited for.
     ``held_since`` is set while nobody may serve it. ``failure`` is what became of its last attempt. Tickets of one
@@ -86,8 +86,10 @@ class Ticket:
     keys: tuple[str, ...]
     entered_at: float
     kind: Kind = ()
-    excluded: frozenset[str] = frozenset()
+    excluded: frozenset[Where] = frozenset()
     failure: HerdError | None = None
+    failed_at: float = 0.0
+    failed_by: str = ""
     planned: Key | None = None
     first_planned: Key | None = None
     held_since: float | None = None
@@ -107,10 +109,10 @@ class Ticket:
         facts = (demand.modality, demand.operation, demand.needs, demand.substitutes, demand.digest, length)
         self.kind = (self.keys, *facts, self.excluded)
 
-    def exclude(self, node_id: str, failure: HerdError) -> None:
-        """The node failed this job, or cannot be asked such a thing: it is not tried again."""
-        self.excluded |= {node_id}
-        self.failure = failure
+    def exclude(self, candidate: Candidate, failure: HerdError, now: float) -> None:
+        """The node failed this job, or cannot be asked such a thing: it is not tried again where it is."""
+        self.excluded |= {(candidate.node_id, candidate.address)}
+        self.failure, self.failed_at, self.failed_by = failure, now, candidate.node_id
         self.__post_init__()
 
 

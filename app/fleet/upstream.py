@@ -6,6 +6,7 @@ node's door). ``docs/decisions`` holds the measurement that chose it.
 """
 
 import asyncio
+import errno
 from collections import deque
 from collections.abc import Iterable
 from contextlib import aclosing
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
-from app.errors import EngineFailed, HerdError, NodeUnreachable, StreamBroken
+from app.errors import EngineFailed, HerdError, NodeAway, NodeUnreachable, StreamBroken
 from app.fleet.job import Upload
 
 Address = tuple[str, int]
@@ -23,6 +24,8 @@ BUFFERED_MOST = 1024 * 1024
 """Bytes waiting for a slow reader after which the engine is no longer read, until they are taken: all at once."""
 HEADERS_MOST = 100
 HEAD_BYTES_MOST = 64 * 1024
+NOBODY_THERE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT}
+"""What a system says when a whole machine does not answer; one that refuses is there."""
 IDLE_MOST = 256
 """Kept connections for each engine."""
 
@@ -323,15 +326,16 @@ class Upstream:
             connection.close()
 
     async def connect(self, address: Address) -> _Connection:
-        """Raises ``NodeUnreachable``: refused, unknown or silent."""
+        """Raises ``NodeUnreachable``: refused or unknown; ``NodeAway``: silent."""
         host, port = address
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 _, connection = await asyncio.get_running_loop().create_connection(_Connection, host, port)
         except TimeoutError as error:
-            raise NodeUnreachable(f"no connection to {host}:{port} in {self._connect_timeout_s:g} s") from error
+            raise NodeAway(f"no connection to {host}:{port} in {self._connect_timeout_s:g} s") from error
         except OSError as error:
-            raise NodeUnreachable(f"no connection to {host}:{port}: {error.strerror or error}") from error
+            kind = NodeAway if error.errno in NOBODY_THERE else NodeUnreachable
+            raise kind(f"no connection to {host}:{port}: {error.strerror or error}") from error
         return connection
 
     async def aclose(self) -> None:

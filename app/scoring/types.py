@@ -112,12 +112,14 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     ``lane``: models of one node that name the same one share slots; empty: it has its own.
     ``rest`` is set while the engine is left alone because it failed again and again, ``pause`` while it is spared
     because it said that it is full.
+    ``address`` is where the node is.
     ``holds`` is other than "whole" only where a node is sought to which the model shall be brought.
     """
 
     node_id: str
     engine: str
     model: ModelReport
+    address: str = ""
     status: Status = "online"
     draining: bool = False
     healthy: bool = True

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from app.errors import EngineFailed
+from app.errors import EngineFailed, NodeAway
 from app.fleet.queue import PASS, Counts, Ticket, key_of
 from app.scoring.types import Absent, Held, Placed, Verdict
 from node.wire import Capacity
@@ -109,10 +109,22 @@ def test_a_node_that_failed_the_request_is_not_asked_again() -> None:
     ticket, lease = arrive(bench.queue, "m:1")
     assert lease is not None
     bench.queue.release(lease, completed=None)
-    ticket.exclude(lease.key[0], EngineFailed("x"))
+    ticket.exclude(lease.chosen.candidate, EngineFailed("x"), 0.0)
     again = bench.queue.try_now(ticket, 1.0)
     assert again is not None
     assert again.key[0] != lease.key[0]
+
+
+def test_a_node_that_has_another_address_since_it_failed_the_request_is_asked_again() -> None:
+    bench, registry, _ = court(node("a", model("m:1", loaded=True)))
+    ticket, lease = arrive(bench.queue, "m:1")
+    assert lease is not None
+    bench.queue.release(lease, completed=None)
+    ticket.exclude(lease.chosen.candidate, NodeAway("nobody there"), 0.0)
+    assert bench.queue.try_now(ticket, 1.0) is None
+    bench.queue.wait(ticket)
+    registry.apply(node("a", model("m:1", loaded=True)), "10.0.0.9", 2.0)
+    assert [lease.key[0] for lease in bench.queue.advance(2.0)] == ["a"]
 
 
 def test_a_request_that_comes_back_from_a_failed_node_keeps_its_place() -> None:
@@ -233,7 +245,7 @@ def test_a_request_that_may_not_go_to_a_node_does_not_keep_those_behind_it_from_
     leases = [lease for _, lease in (arrive(bench.queue, "m:1") for _ in range(2)) if lease]
     on_a = next(lease for lease in leases if lease.key[0] == "a")
     failed = on_a.ticket
-    failed.exclude("a", EngineFailed("broken"))
+    failed.exclude(on_a.chosen.candidate, EngineFailed("broken"), 0.0)
     bench.queue.release(on_a, completed=None)
     _, again = arrive(bench.queue, "m:1")
     assert again is not None

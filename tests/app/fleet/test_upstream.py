@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.errors import EngineFailed, NodeUnreachable, Stalled, StreamBroken
+from app.errors import EngineFailed, NodeAway, NodeUnreachable, Stalled, StreamBroken
 from app.fleet.upstream import BUFFERED_MOST, HEAD_BYTES_MOST, HEADERS_MOST, Upstream
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -369,9 +369,10 @@ async def test_nobody_at_the_address_is_told_at_once():
     port = server.sockets[0].getsockname()[1]
     server.close()
     exchange = Upstream(connect_timeout_s=5).open(f"http://127.0.0.1:{port}/")
-    with pytest.raises(NodeUnreachable, match=r"no connection to 127\.0\.0\.1"):
+    with pytest.raises(NodeUnreachable, match=r"no connection to 127\.0\.0\.1") as told:
         await exchange.head()
     exchange.close()
+    assert not isinstance(told.value, NodeAway), "a machine that refuses is there"
 
 
 async def test_two_hundred_exchanges_at_once_leave_nothing_behind():
