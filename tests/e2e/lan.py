@@ -9,7 +9,7 @@ import os
 import secrets
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +23,13 @@ T = TypeVar("T")
 
 
 class Host:
-    """One namespace as a machine: its loopback, one network card, programs, and a thread that lives there."""
+    """One namespace as a machine: its loopback, one network card, programs, and threads that live there."""
 
-    def __init__(self, name: str, card: str, network: str, thread: ThreadPoolExecutor) -> None:
+    def __init__(self, name: str, card: str, network: str, threads: ThreadPoolExecutor) -> None:
         self.name = name
         self._card = card
         self._network = network
-        self._thread = thread
+        self._threads = threads
 
     def address(self, number: int) -> str:
         return f"{self._network}.{number}"
@@ -49,7 +49,32 @@ class Host:
 
     def here(self, do: Callable[[], T]) -> T:
         """Do it on this machine: sockets that are opened meanwhile are its own."""
-        return self._thread.submit(do).result(60)
+        return self.begin(do).result(60)
+
+    def begin(self, do: Callable[[], T]) -> Future[T]:
+        """The same, beside whatever else goes on."""
+        return self._threads.submit(do)
+
+    def lose(self, percent: int) -> None:
+        """From now on this share of what the machine sends gets lost; 0: nothing. Skips where its kernel cannot."""
+        self._tc("qdisc", "delete", "dev", self._card, "root")
+        if not percent:
+            return
+        if self._tc("qdisc", "add", "dev", self._card, "root", "netem", "loss", f"{percent}%"):
+            return
+        chosen = f"4,32 0 0 4294963256,37 0 1 {2**32 * percent // 100},6 0 0 0,6 0 0 4294967295"
+        steps = [  # a random number chooses the packets that go into a black hole
+            f"qdisc add dev {self._card} root handle 1: htb default 1",
+            f"class add dev {self._card} parent 1: classid 1:1 htb rate 1gbit quantum 60000",
+            f"class add dev {self._card} parent 1: classid 1:2 htb rate 1gbit quantum 60000",
+            f"qdisc add dev {self._card} parent 1:2 blackhole",
+        ]
+        filtering = ["filter", "add", "dev", self._card, "parent", "1:", "bpf", "bytecode", chosen, "flowid", "1:2"]
+        if not all(self._tc(*step.split()) for step in steps) or not self._tc(*filtering):
+            pytest.skip("this kernel can lose no packets at will (netem, or htb with bpf filters)")
+
+    def _tc(self, *words: str) -> bool:
+        return subprocess.run(["tc", "-n", self.name, *words], check=False, capture_output=True).returncode == 0
 
     def _ip(self, *words: str) -> None:
         subprocess.run(["ip", "-n", self.name, *words], check=True, capture_output=True)
@@ -77,8 +102,8 @@ def running_lan() -> Iterator[Lan]:
         subprocess.run([*pair, "netns", names[1]], check=True)
         hosts = []
         for name, card in zip(names, cards, strict=True):
-            thread = ThreadPoolExecutor(1, initializer=_enter, initargs=(name,))
-            hosts.append(Host(name, card, network, stack.enter_context(thread)))
+            threads = ThreadPoolExecutor(4, initializer=_enter, initargs=(name,))
+            hosts.append(Host(name, card, network, stack.enter_context(threads)))
         router, node = hosts
         router.up(1)
         node.up(10)

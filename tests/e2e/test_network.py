@@ -4,9 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
@@ -41,7 +44,7 @@ class Site:
             [sys.executable, str(CHECKOUT / "tests" / "fakes" / "fake_ollama.py"), "--model", MODEL], "engine"
         )
         self.engine.until_said("http")
-        self.http = httpx.Client(trust_env=False, timeout=20)
+        self.http = httpx.Client(trust_env=False, timeout=60)
 
     def start_router(self, *, port: int = 11435, address: int = 1, **environment: str) -> Program:
         self.url = f"http://{self.lan.router.address(address)}:{port}"
@@ -54,7 +57,11 @@ class Site:
         return self._at_node(herd("node", "--node-id", "oak", "--data-dir", self.home / "oak"), "oak")
 
     def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
-        return self.lan.router.here(lambda: self.http.request(method, self.url + path, **more))
+        return self.lan.router.here(lambda: self.ask_here(method, path, **more))
+
+    def ask_here(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """From a thread that is on the router's machine already."""
+        return self.http.request(method, self.url + path, **more)
 
     def oak(self) -> dict[str, Any]:
         """The node as the router sees it; empty: not at all."""
@@ -114,6 +121,49 @@ def test_a_nodes_name_is_its_own(settled: Site) -> None:
         answer = host.here(lambda headers=headers: forge(headers))  # type: ignore[misc]
         assert answer.status_code == 401, answer.text
     assert [engine["name"] for engine in settled.oak()["engines"]] == ["ollama"]
+
+
+@contextmanager
+def asked_all_along(site: Site) -> Iterator[None]:
+    """Somebody asks, one request after the other, and gets each of his answers however long it takes."""
+    stop = Event()
+    statuses: list[int] = []
+
+    def ask() -> None:
+        while not stop.wait(0.05):
+            statuses.append(site.ask_here("POST", "/api/chat", json=ASKED).status_code)
+
+    asking = site.lan.router.begin(ask)
+    try:
+        yield
+    finally:
+        stop.set()
+        asking.result(60)
+    assert statuses
+    assert set(statuses) == {200}, Counter(statuses)
+
+
+def test_a_node_that_gets_another_address_is_back_and_no_request_is_lost(settled: Site) -> None:
+    for number in (20, 10):
+        with asked_all_along(settled):
+            settled.lan.node.move(number)
+            there = settled.lan.node.address(number)
+            eventually(lambda there=there: settled.oak()["address"] == there, within_s=FOUND_S, what="the node, again")
+            assert settled.ask("POST", "/api/chat", json=ASKED).status_code == 200
+
+
+def test_where_every_fifth_packet_is_lost_requests_are_slow_and_not_lost(settled: Site) -> None:
+    machines = (settled.lan.router, settled.lan.node)
+    try:
+        for machine in machines:
+            machine.lose(20)
+        with asked_all_along(settled):
+            time.sleep(6)
+            assert settled.oak()["status"] in ("online", "degraded")
+    finally:
+        for machine in machines:
+            machine.lose(0)
+    eventually(settled.serves, within_s=FOUND_S, what="a node that is online")
 
 
 @pytest.mark.parametrize("end", ["stopped", "killed"])
