@@ -107,3 +107,13 @@ def test_a_model_that_is_broken_ends_its_process_with_the_reason(tmp_path: Path)
         (tmp_path / file.name).write_bytes(file.read_bytes()[:3_000_000])
     with pytest.raises(SystemExit, match="The model cannot be loaded: "):
         Whisper(str(tmp_path), 1).load()
+
+
+def test_a_gpu_that_does_not_work_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whisper_model.ctranslate2, "get_cuda_device_count", lambda: 1)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    whisper = Whisper(str(programs.speech_model()), 1)
+    assert whisper.facts["device"] == "cuda"
+    whisper.load()
+    assert (whisper.facts["device"], whisper.facts["loaded"]) == ("cpu", True)
+    assert whisper.facts["computes"].startswith("int8")
