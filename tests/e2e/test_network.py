@@ -181,6 +181,15 @@ def test_a_node_finds_its_router_again_at_another_address(site: Site, end: str) 
             assert (answer.status_code, answer.headers["x-fleet-node"]) == (200, "oak")
 
 
+def test_a_node_is_back_with_a_router_that_was_killed_and_started_again(site: Site) -> None:
+    with site.start_node():
+        with site.start_router():
+            eventually(site.serves, within_s=FOUND_S, what="a node that found its router")
+        with site.start_router():
+            eventually(site.serves, within_s=FOUND_S, what="the node, again")
+            assert site.ask("POST", "/api/chat", json=ASKED).status_code == 200
+
+
 def test_a_machine_that_must_be_approved_waits_until_it_is(site: Site) -> None:
     with site.start_router(FLEET_JOIN="approve"), site.start_node() as node:
         eventually(lambda: site.oak().get("status") == "waiting", within_s=FOUND_S, what="a node that waits")
