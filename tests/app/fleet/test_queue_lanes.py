@@ -15,7 +15,7 @@ MODELS = ("m:1", "m:2", "m:3")
 
 def painter(node_id: str, *, lane_slots: tuple[int, int] = (1, 1), lane: str = "image") -> Heartbeat:
     """A node whose two engines share a lane, beside one that shares nothing; ``m:2`` is on both."""
-    one, two, three = (model(name, loaded=True) for name in MODELS)
+    one, two, three = (model(name, loaded=True, slots=4) for name in MODELS)
     mflux = engine(one, two, name="mflux", lane=lane, lane_slots=lane_slots[0])
     other = engine(two, three, name="diffusionkit", lane=lane, lane_slots=lane_slots[1])
     return node(node_id, engines=(mflux, other, engine(model("text:1", loaded=True, slots=4))))
