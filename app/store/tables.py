@@ -3,7 +3,7 @@
 from typing import Any
 
 from advanced_alchemy.base import BigIntBase, CommonTableAttributes, orm_registry
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, UniqueConstraint, false
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 Json = JSON(none_as_null=True)
@@ -23,6 +23,7 @@ class Trace(BigIntBase):
     __table_args__ = (
         Index("ix_trace_model_timestamp", "model", "timestamp"),
         Index("ix_trace_node_id_model_timestamp", "node_id", "model", "timestamp"),
+        Index("ix_trace_fallback", "timestamp", sqlite_where=text("fallback_used = 1")),
     )
 
     request_id: Mapped[str] = mapped_column(String, index=True)
@@ -100,6 +101,16 @@ class _Sums:
     decode_tokens: Mapped[int] = mapped_column(BigInteger)
     retries: Mapped[int]
     fallbacks: Mapped[int]
+    decodes: Mapped[int] = mapped_column(server_default="0")
+    incomplete: Mapped[int] = mapped_column(server_default="0")
+    expired: Mapped[int] = mapped_column(server_default="0")
+    expired_ms: Mapped[float] = mapped_column(server_default="0")
+    cold_loads: Mapped[int] = mapped_column(server_default="0")
+    slow_failures: Mapped[int] = mapped_column(server_default="0")
+    empty: Mapped[int] = mapped_column(server_default="0")
+    context_stripped: Mapped[int] = mapped_column(server_default="0")
+    context_reloaded: Mapped[int] = mapped_column(server_default="0")
+    context_short: Mapped[int] = mapped_column(server_default="0")
     latency_least_ms: Mapped[float | None]
     latency_most_ms: Mapped[float | None]
     first_at: Mapped[float]

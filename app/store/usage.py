@@ -21,8 +21,11 @@ Key = Literal["bucket", "node_id", "model", "modality", "tag"]
 class Use(msgspec.Struct, frozen=True, kw_only=True):
     """The sums of one group; the keys that were not asked for are empty. Durations and tokens are of what completed.
 
-    ``bucket`` is its first epoch second. ``failed`` holds what the fleet owes its client: clients that left are
-    ``disconnected``.
+    ``bucket`` is its first epoch second. ``failed`` holds what the fleet owes its client, what broke off
+    (``incomplete``) and what made no progress (``expired``) among it: clients that left are ``disconnected``.
+    ``decodes`` are requests with a decode rate, ``empty`` answers without a token, ``slow_failures`` attempts that
+    took minutes and came to nothing. ``context_stripped`` and ``context_reloaded``: another context than the
+    client's was named, the one that was loaded or a larger one; ``context_short``: it was too small for the prompt.
     """
 
     bucket: int = 0
@@ -30,23 +33,33 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     modality: str = ""
     tag: str = ""
-    requests: int
-    completed: int
-    failed: int
-    disconnected: int
-    latency_ms: float
-    first_token_ms: float
-    first_tokens: int
-    prompt_tokens: int
-    completion_tokens: int
-    decode_ms: float
-    decode_tokens: int
-    retries: int
-    fallbacks: int
-    latency_least_ms: float | None
-    latency_most_ms: float | None
-    first_at: float
-    last_at: float
+    requests: int = 0
+    completed: int = 0
+    failed: int = 0
+    disconnected: int = 0
+    latency_ms: float = 0.0
+    first_token_ms: float = 0.0
+    first_tokens: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    decode_ms: float = 0.0
+    decode_tokens: int = 0
+    retries: int = 0
+    fallbacks: int = 0
+    decodes: int = 0
+    incomplete: int = 0
+    expired: int = 0
+    expired_ms: float = 0.0
+    cold_loads: int = 0
+    slow_failures: int = 0
+    empty: int = 0
+    context_stripped: int = 0
+    context_reloaded: int = 0
+    context_short: int = 0
+    latency_least_ms: float | None = None
+    latency_most_ms: float | None = None
+    first_at: float = 0.0
+    last_at: float = 0.0
 
     @property
     def avg_latency_ms(self) -> float | None:

@@ -31,6 +31,7 @@ RETRY_LEAST_S = 0.25
 RETRY_MOST_S = 5.0
 LAST_TRIES = 3
 PRUNE_ROWS = 2000
+FAILURES_KEPT = 256
 
 _NO_ROW = (
     DataError, IntegrityError, InterfaceError, ProgrammingError, UnicodeError, OverflowError, TypeError, ValueError,
@@ -69,13 +70,15 @@ class Batch:
 class TraceWriter:
     """Every trace that was put is written exactly once or counted in ``dropped``.
 
-    At most ``limit`` traces wait; when the disk takes nothing for long, the oldest are dropped.
+    At most ``limit`` traces wait; when the disk takes nothing for long, the oldest are dropped. ``failed_at`` has the
+    moments (epoch seconds) of the last failures.
     """
 
     def __init__(self, store: Store, limit: int = 10_000) -> None:
         self.dropped = 0
         self.written = 0
         self.failures = 0
+        self.failed_at: deque[float] = deque(maxlen=FAILURES_KEPT)
         self._store = store
         self._limit = limit
         self._waiting: deque[TraceRecord] = deque()
@@ -156,6 +159,7 @@ class TraceWriter:
                 await asyncio.to_thread(self._insert, batch)
             except Exception as error:  # whatever a disk can do: the batch stays, the requests go on
                 self.failures += 1
+                self.failed_at.append(time.time())
                 self._some.set()
                 self._log.warning(
                     "traces.write_failed", waiting=len(self._waiting) + len(batch.rows), error=_words(error)

@@ -91,6 +91,26 @@ async def test_sums_outlive_their_traces(store: Store) -> None:
     assert [use.requests for use in await used(store)] == [2]
 
 
+async def test_what_went_wrong_is_counted_by_its_kind(store: Store) -> None:
+    failed = {"status": "failed", "latency_ms": 130_000.0}
+    await write(
+        store,
+        trace(1, load_ms=12_000.0), trace(2, load_ms=200.0, time_to_first_token_ms=60_000.0, streamed=True),
+        trace(3, time_to_first_token_ms=45_000.0, streamed=True), trace(4, time_to_first_token_ms=45_000.0),
+        trace(5, time_to_first_token_ms=45_000.0, queue_wait_ms=30_000.0, streamed=True),
+        trace(6, **failed), trace(7, **failed, queue_wait_ms=60_000.0), trace(8, latency_ms=130_000.0, retry_count=1),
+        trace(9, status="expired", latency_ms=700_000.0), trace(10, status="incomplete"),
+        trace(11, completion_tokens=0), trace(12, completion_tokens=0, finish_reason="load"),
+        trace(13, completion_tokens=9, decode_ms=90.0),
+        trace(14, notes=["context.stripped 4096", "keep_alive.set"]), trace(15, notes=["context.overflow 4096"]),
+        trace(16, notes=["model.renamed"]),
+    )  # fmt: skip
+    [use] = await used(store)
+    assert use.cold_loads == 2
+    assert (use.slow_failures, use.expired, use.expired_ms, use.incomplete) == (3, 1, 700_000.0, 1)
+    assert (use.empty, use.decodes, use.context_stripped, use.context_short) == (1, 1, 1, 1)
+
+
 def test_a_history_from_before_is_summed_when_it_is_opened(tmp_path: Path) -> None:
     migrate(tmp_path)
     with sqlite3.connect(tmp_path / FILE) as file:
@@ -99,19 +119,22 @@ def test_a_history_from_before_is_summed_when_it_is_opened(tmp_path: Path) -> No
             "timestamp": NOW, "modality": "llm", "engine": "e", "endpoint": "/", "policy": "p", "how": "asked",
             "latency_ms": 5.0, "queue_wait_ms": 0.0, "retry_count": 0, "fallback_used": 0, "attempts": "[]",
             "client_ip": "", "user_agent": "", "original_format": "", "streamed": 0, "tags": json.dumps(["t"]),
+            "load_ms": 20_000.0, "notes": json.dumps(["context.stripped 4096"]),
         }  # fmt: skip
         names = ", ".join(columns)
         file.execute(f"INSERT INTO trace ({names}) VALUES ({', '.join('?' * len(columns))})", tuple(columns.values()))
         file.execute("INSERT INTO trace_tag (tag, trace_id) VALUES ('t', 1)")
         file.execute("DROP TABLE hour_sum")
         file.execute("DROP TABLE tag_sum")
+        file.execute("DROP INDEX ix_trace_fallback")
         [version] = [name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE name LIKE '%version%'")][:1]
         file.execute(f"UPDATE {version} SET version_num = '0002'")
     file.close()
     migrate(tmp_path)
     with sqlite3.connect(tmp_path / FILE) as file:
         assert file.execute("SELECT model, requests, latency_ms FROM hour_sum").fetchall() == [("m", 1, 5.0)]
-        assert file.execute("SELECT tag, requests FROM tag_sum").fetchall() == [("t", 1)]
+        for table in ("hour_sum", "tag_sum"):
+            assert file.execute(f"SELECT requests, cold_loads, context_stripped FROM {table}").fetchall() == [(1, 1, 1)]
     file.close()
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from app.store.sums import ADD_ALL
+from app.store.sums import add_all
 
 revision = "0003"
 down_revision = "0002"
@@ -13,15 +13,18 @@ branch_labels = None
 depends_on = None
 
 
+WHOLE = ("requests", "completed", "failed", "disconnected", "first_tokens", "retries", "fallbacks")
+LARGE = ("prompt_tokens", "completion_tokens", "decode_tokens")
+SPANS = ("latency_ms", "first_token_ms", "decode_ms", "first_at", "last_at")
+BOUNDS = ("latency_least_ms", "latency_most_ms")
+
+
 def _sums() -> list[sa.Column[Any]]:
-    whole = ("requests", "completed", "failed", "disconnected", "first_tokens", "retries", "fallbacks")
-    large = ("prompt_tokens", "completion_tokens", "decode_tokens")
-    spans = ("latency_ms", "first_token_ms", "decode_ms", "first_at", "last_at")
     return [
-        *(sa.Column(name, sa.Integer(), nullable=False) for name in whole),
-        *(sa.Column(name, sa.BigInteger(), nullable=False) for name in large),
-        *(sa.Column(name, sa.Float(), nullable=False) for name in spans),
-        *(sa.Column(name, sa.Float(), nullable=True) for name in ("latency_least_ms", "latency_most_ms")),
+        *(sa.Column(name, sa.Integer(), nullable=False) for name in WHOLE),
+        *(sa.Column(name, sa.BigInteger(), nullable=False) for name in LARGE),
+        *(sa.Column(name, sa.Float(), nullable=False) for name in SPANS),
+        *(sa.Column(name, sa.Float(), nullable=True) for name in BOUNDS),
     ]
 
 
@@ -44,7 +47,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("hour", "tag", name=op.f("pk_tag_sum")),
         sqlite_with_rowid=False,
     )
-    for adding in ADD_ALL:
+    for adding in add_all((*WHOLE, *LARGE, *SPANS, *BOUNDS)):
         op.execute(adding)
 
 
