@@ -45,7 +45,10 @@ class Change:
 
 @dataclass(slots=True)
 class Node:
-    """One node as the router knows it. ``peer`` is the address its heartbeats come from."""
+    """One node as the router knows it. ``peer`` is the address its heartbeats come from.
+
+    ``link_failures`` are the heartbeats that it could not deliver since this router knows it.
+    """
 
     node_id: str
     peer: str
@@ -53,6 +56,8 @@ class Node:
     seen_at: float
     status: Status = "online"
     draining: bool = False
+    link_failures: int = 0
+    link_failed_at: float | None = None
     unloaded: dict[str, float] = field(default_factory=dict)
 
     def engine(self, name: str) -> EngineReport | None:
@@ -131,6 +136,9 @@ class Registry:
             changes.append(Change("node.online", node.node_id, peer, _keys(heartbeat)))
         heartbeat = self._as_served(self._with_arrivals(heartbeat, now), now)
         node.peer, node.heartbeat, node.seen_at = peer, heartbeat, now
+        if before is not None and heartbeat.failures.count:  # what failed before it was known here, failed elsewhere
+            node.link_failures += heartbeat.failures.count
+            node.link_failed_at = now
         node.status = "offline" if heartbeat.goodbye else "online"
         if heartbeat.goodbye:
             changes.append(Change("node.offline", node.node_id, "goodbye", _keys(heartbeat)))

@@ -3,6 +3,8 @@
 Taken by ``Viewer.take``, and shared by all who show it.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 
 from app.scoring.types import Status
@@ -11,6 +13,9 @@ from node.wire import Capacity, EngineReport, Machine, Traffic
 
 class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     """One node. ``address`` is its peer address; ``seen_s_ago`` the age of its last heartbeat.
+
+    ``link_failures`` are the heartbeats that failed before the last one arrived, ``links_lost`` all since the router
+    knows the node, the last of them told ``link_lost_s_ago``. ``clock_ahead_s`` is its clock over the router's.
 
     ``waiting_approval`` nodes get no requests; their other fields may be empty.
     """
@@ -29,6 +34,9 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     running: int = 0
     waiting: int = 0
     link_failures: int = 0
+    links_lost: int = 0
+    link_lost_s_ago: float | None = None
+    clock_ahead_s: float | None = None
 
 
 class LineView(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +89,22 @@ class PullView(msgspec.Struct, frozen=True, kw_only=True):
     wanted: int
 
 
+class Activity(msgspec.Struct, frozen=True, kw_only=True):
+    """What health says of a modality by itself: ids of its checks, each empty where it has none.
+
+    ``done`` tells of what it made (its number stands under ``vital``), ``spread`` names nodes that could do the same:
+    those with ``room_bytes`` of memory to spare; ``install`` is what to do there, by operating system ("": any other).
+    ``broken`` is about failures.
+    """
+
+    vital: str = ""
+    done: str = ""
+    spread: str = ""
+    room_bytes: int = 0
+    install: Mapping[str, str] = {}
+    broken: str = ""
+
+
 class ModalityView(msgspec.Struct, frozen=True, kw_only=True):
     """A kind of work as people meet it: ``word`` in status answers, ``icon`` on pages; engines do its ``operation``."""
 
@@ -89,6 +113,7 @@ class ModalityView(msgspec.Struct, frozen=True, kw_only=True):
     word: str
     icon: str
     operation: str
+    activity: Activity = Activity()
 
 
 class FleetSnapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from app.fleet.latency import Latency
 from app.fleet.ledger import Ledger
 from app.fleet.pull import Pull
 from app.fleet.queue import Ticket
-from app.fleet.registry import Holding, Registry
+from app.fleet.registry import Holding, Node, Registry
 from app.fleet.snapshot import FleetSnapshot, LineView, ModalityView, NodeView, PullView, WaitingView
 from app.scoring.spill import wait_s
 from node.wire import model_key
@@ -51,7 +51,7 @@ class Viewer:
         lines = self._lines()
         return FleetSnapshot(
             taken_at=wall,
-            nodes=self._nodes(now),
+            nodes=self._nodes(now, wall),
             lines=tuple(lines.values()),
             waiting=self._waiting(now, lines),
             modalities=self._modalities,
@@ -65,7 +65,7 @@ class Viewer:
             traces_dropped=dropped,
         )
 
-    def _nodes(self, now: float) -> tuple[NodeView, ...]:
+    def _nodes(self, now: float, wall: float) -> tuple[NodeView, ...]:
         here = [
             NodeView(
                 node_id=node.node_id,
@@ -81,6 +81,9 @@ class Viewer:
                 running=self._queue.node_running(node.node_id),
                 waiting=self._queue.node_planned(node.node_id),
                 link_failures=node.heartbeat.failures.count,
+                links_lost=node.link_failures,
+                link_lost_s_ago=None if node.link_failed_at is None else now - node.link_failed_at,
+                clock_ahead_s=_clock_ahead_s(node, now, wall),
             )
             for node in self._registry.nodes()
         ]
@@ -157,6 +160,12 @@ class Viewer:
             estimated_wait_s=None if line is None else wait_s(position, line.slots, line.pace_s),
             progress=None if pull is None else pull.progress,
         )
+
+
+def _clock_ahead_s(node: Node, now: float, wall: float) -> float | None:
+    """By its last heartbeat; the way here took a moment, which is not much beside a wrong clock."""
+    sent_at = node.heartbeat.sent_at
+    return sent_at - (wall - (now - node.seen_at)) if sent_at else None
 
 
 def _pull_view(pull: Pull) -> PullView:

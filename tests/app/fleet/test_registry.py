@@ -4,7 +4,7 @@ import pytest
 from builders import engine, gib, machine, model, node
 
 from app.fleet.registry import SERVED_S, Registry
-from node.wire import Capacity, Heartbeat
+from node.wire import Capacity, Heartbeat, LinkFailures
 
 
 @pytest.fixture
@@ -207,3 +207,14 @@ def test_a_pause_and_its_end_are_told_once_each(registry: Registry) -> None:
     assert registry.apply(node("a", capacity=paused), "10.0.0.2", 10.0) == []
     assert kinds(registry.apply(node("a"), "10.0.0.2", 15.0)) == {"node.unpaused"}
     assert "node.paused" in kinds(registry.apply(node("b", capacity=paused), "10.0.0.3", 15.0))
+
+
+def test_heartbeats_that_failed_are_counted_but_not_those_from_before_the_node_was_known(registry: Registry) -> None:
+    registry.apply(node("a", failures=LinkFailures(count=9)), "10.0.0.2", 0.0)
+    known = registry.node("a")
+    assert known is not None
+    assert (known.link_failures, known.link_failed_at) == (0, None)
+    registry.apply(node("a", failures=LinkFailures(count=2)), "10.0.0.2", 5.0)
+    registry.apply(node("a", failures=LinkFailures(count=1)), "10.0.0.2", 7.0)
+    registry.apply(node("a"), "10.0.0.2", 9.0)
+    assert (known.link_failures, known.link_failed_at) == (3, 7.0)
