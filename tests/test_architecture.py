@@ -19,12 +19,13 @@ LAW = {
         "app.fleet", "app.scoring", "app.catalog", "app.dialects", "app.asgi", "app.errors", "node.wire",
     ),
     "app.api": ("app.fleet", "app.scoring.types", "app.store", "app.dialects", "app.asgi", "app.errors", "node.wire"),
-    # reading: opinions about the present and the past
-    "app.insight": (
-        "app.fleet.snapshot", "app.scoring", "app.store.records", "app.store.usage", "app.catalog", "node.wire",
-    ),
     "app.web": (
-        "app.insight", "app.fleet", "app.scoring", "app.settings", "app.store", "app.catalog", "app.errors",
+        "app.fleet", "app.insight", "app.scoring", "app.settings", "app.store", "app.catalog", "app.errors",
+        "node.wire",
+    ),
+    # an opinion of present and past
+    "app.insight": (
+        "app.fleet.snapshot", "app.fleet.usage", "app.scoring", "app.store.records", "app.store.usage", "app.catalog",
         "node.wire",
     ),
     # the present
@@ -98,7 +99,7 @@ PURE = (
     "app.api.facts", "app.fleet.address", "app.fleet.admission", "app.fleet.job", "app.fleet.judge",
     "app.fleet.latency", "app.fleet.queue", "app.fleet.registry", "app.fleet.snapshot", "app.fleet.view",
     "app.fleet.placement", "app.fleet.pull",
-    "app.fleet.watch", "app.modalities.*.adapter", "app.modalities.*.body", "app.modalities.*.context",
+    "app.fleet.watch", "app.insight", "app.modalities.*.adapter", "app.modalities.*.body", "app.modalities.*.context",
     "app.modalities.*.dialects", "app.modalities.*.schema", "app.modalities.*.translate_*", "app.modalities.body",
     "app.modalities.caller", "app.modalities.tags",
     "app.settings.ranges", "app.settings.resolve", "app.settings.schema", "app.settings.weights", "app.store.records",

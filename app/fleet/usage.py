@@ -9,6 +9,10 @@ from app.fleet.registry import Registry
 from app.store.records import TokenUse
 from node.wire import model_key
 
+HEADROOM = 1.5
+LEAST = 4096
+"""What every Ollama allocates, at the least, when it is told nothing."""
+
 
 class ContextUse(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens (prompt and answer together) of a model's requests: ``p99_tokens`` in a week, ``most_tokens`` in a day.
@@ -22,9 +26,19 @@ class ContextUse(msgspec.Struct, frozen=True, kw_only=True):
     most_tokens: int
     context: int = 0
 
+    @property
+    def recommended(self) -> int:
+        return recommended(self.p99_tokens, self.most_tokens)
+
 
 Revise = Callable[[Sequence[ContextUse]], Mapping[str, Any]]
 """What was used -> the settings to change."""
+
+
+def recommended(p99_tokens: int, most_tokens: int) -> int:
+    """Half as much again as the longest requests took, as a power of two, but 4096 at least."""
+    wanted = int(max(p99_tokens, most_tokens) * HEADROOM)
+    return max(LEAST, 1 << (wanted - 1).bit_length())
 
 
 def context_uses(told: Iterable[TokenUse], registry: Registry) -> list[ContextUse]:

@@ -1,13 +1,13 @@
 """What a modality must provide: data, not a base class. Knows no request and no node."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from litestar import Controller
 
 from app.catalog import Catalog
-from app.fleet.snapshot import ModalityView
+from app.fleet.snapshot import Activity, ModalityView
 from app.fleet.usage import Revise
 from app.scoring.policy import Policy
 
@@ -19,6 +19,8 @@ class Modality:
     ``operation`` is what its engines are asked for when nobody says more. ``word`` is its name in ``/fleet/status``
     (empty: ``name``), ``icon`` the symbol of its models on pages.
     ``revision`` is told the modality's settings in force, and says how it would revise them by what was used.
+    ``contexts`` gives the context that such settings say for models, by their names.
+    ``activity`` is what health says of it by itself.
     ``serves`` false: its doors answer 501 in the caller's dialect until an engine and an adapter exist.
     """
 
@@ -31,7 +33,9 @@ class Modality:
     policy: Policy | None = None
     catalog: Catalog = field(default_factory=Catalog.empty)
     revision: Callable[[Any], Revise | None] | None = None
+    contexts: Callable[[Any], Mapping[str, int]] | None = None
     serves: bool = True
+    activity: Activity = field(default_factory=Activity)
 
     @property
     def view(self) -> ModalityView:
@@ -42,4 +46,5 @@ class Modality:
             word=self.word or self.name,
             icon=self.icon,
             operation=self.operation,
+            activity=self.activity,
         )

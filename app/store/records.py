@@ -98,3 +98,21 @@ class TokenUse(msgspec.Struct, frozen=True, kw_only=True):
     requests: int
     p99_tokens: int
     most_tokens: int
+
+
+class Troubled(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened ``count`` times with a model on a node."""
+
+    node_id: str
+    model: str
+    count: int
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """Milliseconds per token of a model on a node, by its engine's counters: of ``requests`` lately, and usually."""
+
+    node_id: str
+    model: str
+    requests: int
+    recent_ms: float
+    usual_ms: float

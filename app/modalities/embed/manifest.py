@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from app import catalog
+from app.fleet.snapshot import Activity
 from app.modalities.base import Modality
 from app.modalities.embed.controller import Embeddings
 from app.scoring import policy
@@ -17,4 +18,5 @@ MODALITY = Modality(
     icon="braces",
     policy=policy.load((HERE / "policy.toml").read_text("utf-8")),
     catalog=catalog.load((HERE / "catalog.toml").read_text("utf-8")),
+    activity=Activity(broken="embed_error_rate"),
 )

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from app.fleet.snapshot import Activity
 from app.modalities.base import Modality
 from app.modalities.image.adapter import OPERATION
 from app.modalities.image.catalogue import CATALOG
@@ -18,4 +19,14 @@ MODALITY = Modality(
     icon="image",
     policy=policy.load((HERE / "policy.toml").read_text("utf-8")),
     catalog=CATALOG,
+    activity=Activity(
+        vital="image_generations_24h",
+        done="image_generation",
+        spread="mflux_expansion",
+        room_bytes=8 * 1024**3,
+        install={
+            "macos": "uv tool install mflux",
+            "": "run stable-diffusion.cpp's server there, then: herd node --engine sdcpp=http://127.0.0.1:1234",
+        },
+    ),
 )

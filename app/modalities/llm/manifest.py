@@ -5,7 +5,7 @@ from pathlib import Path
 from app import catalog
 from app.modalities.base import Modality
 from app.modalities.llm.controller import Chat, Messages
-from app.modalities.llm.sizing import revision
+from app.modalities.llm.sizing import revision, said
 from app.scoring import policy
 
 HERE = Path(__file__).parent
@@ -20,4 +20,5 @@ MODALITY = Modality(
     policy=policy.load((HERE / "policy.toml").read_text("utf-8")),
     catalog=catalog.load((HERE / "catalog.toml").read_text("utf-8")),
     revision=revision,
+    contexts=said,
 )

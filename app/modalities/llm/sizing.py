@@ -4,11 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.fleet.usage import ContextUse, Revise
-from app.modalities.llm.context import LEAST, power_of_two
 from app.modalities.llm.settings import LanguageModels
 from node.wire import model_key
 
-HEADROOM = 1.5
 REQUESTS_LEAST = 20
 """Requests of a week that say enough about a model."""
 WASTE = 4
@@ -17,9 +15,9 @@ STALE = 2
 """So is an override."""
 
 
-def recommended(p99_tokens: int, most_tokens: int) -> int:
-    """Half as much again as the longest requests took, as a power of two, but 4096 at least."""
-    return max(LEAST, power_of_two(int(max(p99_tokens, most_tokens) * HEADROOM)))
+def said(settings: LanguageModels) -> Mapping[str, int]:
+    """The context that the settings say for each model of which a request names none."""
+    return settings.num_ctx_overrides if settings.dynamic_num_ctx else {}
 
 
 def revision(settings: LanguageModels) -> Revise | None:
@@ -31,7 +29,7 @@ def revision(settings: LanguageModels) -> Revise | None:
         set_already = {model_key(name): tokens for name, tokens in settings.num_ctx_overrides.items()}
         due = {}
         for use in uses:
-            wanted = recommended(use.p99_tokens, use.most_tokens)
+            wanted = use.recommended
             now = set_already.get(use.model)
             wasteful = use.requests >= REQUESTS_LEAST and use.context > WASTE * wanted
             if wasteful and (now is None or now > STALE * wanted):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from app.fleet.snapshot import Activity
 from app.modalities.base import Modality
 from app.modalities.stt.controller import Transcriptions
 from app.scoring import policy
@@ -15,4 +16,11 @@ MODALITY = Modality(
     operation="transcribe",
     icon="mic",
     policy=policy.load((HERE / "policy.toml").read_text("utf-8")),
+    activity=Activity(
+        vital="transcriptions_24h",
+        done="transcription_activity",
+        spread="stt_expansion",
+        room_bytes=4 * 1024**3,
+        install={"": "uv tool install '.[stt]'"},
+    ),
 )

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from app.fleet.job import Call, Route
-from app.fleet.usage import ContextUse
+from app.fleet.usage import ContextUse, recommended
 from app.modalities.llm.context import power_of_two, size
 from app.modalities.llm.settings import LanguageModels
-from app.modalities.llm.sizing import recommended, revision
+from app.modalities.llm.sizing import revision
 
 MESSAGES = [{"role": "user", "content": "hi"}]
 
