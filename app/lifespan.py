@@ -21,6 +21,7 @@ from app.revise import REVISE_EVERY_S, Reviser
 from app.settings.schema import Settings
 from app.store.store import Store
 from app.store.writer import TraceWriter
+from app.web.checkup import RENEW_EVERY_S, Checkup
 from app.web.live import Live
 from node.log import flush_log
 
@@ -43,6 +44,7 @@ def lifespan(
     nodes: NodeClient,
     pulls: Pulls,
     live: Live,
+    checkup: Checkup,
     reviser: Reviser,
     advertiser: Advertiser | None,
 ) -> Lifespan:
@@ -75,6 +77,7 @@ def lifespan(
                     tasks.create_task(every(PREWARM_EVERY_S, duties.prewarm), name="models.prewarm"),
                     tasks.create_task(every(PRUNE_EVERY_S, prune), name="traces.prune"),
                     tasks.create_task(every(REVISE_EVERY_S, reviser.revise), name="settings.revise"),
+                    tasks.create_task(every(RENEW_EVERY_S, checkup.renew), name="health.renew"),
                     tasks.create_task(every(FLUSH_EVERY_S, flush), name="log.flush"),
                 ]
                 if advertiser is not None:

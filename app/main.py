@@ -43,6 +43,7 @@ from app.fleet.pulls import Pulls
 from app.fleet.registry import Registry
 from app.fleet.snapshot import FleetSnapshot
 from app.fleet.upkeep import Upkeep
+from app.fleet.usage import ContextUse, context_uses
 from app.fleet.view import Viewer
 from app.lifespan import lifespan
 from app.modalities.base import Modality
@@ -60,6 +61,7 @@ from app.store import queries
 from app.store.records import SettingRecord, TraceRecord
 from app.store.store import Store
 from app.store.writer import TraceWriter
+from app.web.checkup import Checkup
 from app.web.live import Live
 from app.web.pages import live as live_of
 from app.web.pages import routers, template_config
@@ -70,6 +72,7 @@ CONTROL_BODY_MOST = 64 * 1024
 """Largest body of a request that is neither inference nor a heartbeat, in bytes."""
 
 
+GIB = 1024**3
 SHOWN_TRACES = 30
 """Requests on the overview page."""
 
@@ -177,11 +180,20 @@ async def create_router(
     async def take_traces() -> list[TraceRecord]:
         return await queries.recent_traces(store, limit=SHOWN_TRACES)
 
+    async def take_contexts() -> list[ContextUse]:
+        return context_uses(await queries.token_uses(store, now=time.time()), registry)
+
     live = live_of(take_snapshot, take_traces)
+    checkup = Checkup(
+        store=store, take_snapshot=take_snapshot, contexts=take_contexts, write_failures=writer.failed_at,
+        overrides=lambda: _contexts_said(book.settings, modalities), version=facts.version,
+        interval_s=settings.heartbeat.heartbeat_interval, disk_reserve_bytes=int(keeping.disk_reserve_gb * GIB),
+    )  # fmt: skip
     things: dict[str, Any] = {
         "dispatcher": dispatcher, "court": court, "intake": intake, "inventory": Inventory(registry, nodes, operations),
         "store": store, "facts": facts,
         "admin_key": key, "take_snapshot": take_snapshot, "pulls": pulls,
+        "checkup": checkup,
         "holders": Holders(registry, nodes), "lending": Lending(registry=registry, nodes=nodes),
         "entrance": Entrance(
             dispatcher, body_max=settings.server.body_max_bytes, sections=lambda: book.settings.modalities,
@@ -206,6 +218,7 @@ async def create_router(
             lifespan(
                 settings=settings, store=store, writer=writer, registry=registry, dispatcher=dispatcher,
                 intake=intake, court=court, prewarmer=prewarmer, nodes=nodes, pulls=pulls, live=live,
+                checkup=checkup,
                 reviser=Reviser(book=book, store=store, registry=registry, modalities=modalities),
                 advertiser=_advertiser(settings, facts, addresses) if settings.server.mdns else None,
             )
@@ -227,6 +240,16 @@ def _chains(settings: Settings, modalities: tuple[Modality, ...]) -> dict[str, C
     changed = knobs(settings.score)
     return {
         modality.name: Chain(tune(modality.policy, changed)) for modality in modalities if modality.policy is not None
+    }
+
+
+def _contexts_said(settings: Settings, modalities: tuple[Modality, ...]) -> dict[str, int]:
+    """The context that settings say for a model, by its key."""
+    return {
+        model_key(name): tokens
+        for modality in modalities
+        if modality.contexts is not None and modality.name in settings.modalities
+        for name, tokens in modality.contexts(settings.modalities[modality.name]).items()
     }
 
 

@@ -13,6 +13,7 @@ from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.template import TemplateConfig
 
 from app.web import assets, view
+from app.web.doors.health import HEALTH, HealthApi, HealthPage
 from app.web.doors.insights import APPS, MODELS, TRENDS, AppsPage, ModelsPage, TrendsPage
 from app.web.doors.overview import OVERVIEW, OverviewController
 from app.web.doors.requests import REQUESTS, RequestsPage
@@ -20,7 +21,7 @@ from app.web.doors.usage import UsageApi
 from app.web.live import Live, TakeSnapshot, TakeTraces
 from app.web.view import NavItem
 
-PAGES = (OVERVIEW, REQUESTS, TRENDS, MODELS, APPS)
+PAGES = (OVERVIEW, REQUESTS, TRENDS, MODELS, APPS, HEALTH)
 
 
 def live(take_snapshot: TakeSnapshot, take_traces: TakeTraces) -> Live:
@@ -28,7 +29,7 @@ def live(take_snapshot: TakeSnapshot, take_traces: TakeTraces) -> Live:
     return Live(take_snapshot, take_traces, view.environment())
 
 
-HANDLERS = (OverviewController, RequestsPage, TrendsPage, ModelsPage, AppsPage, UsageApi)
+HANDLERS = (OverviewController, RequestsPage, TrendsPage, ModelsPage, AppsPage, UsageApi, HealthPage, HealthApi)
 
 
 def routers(live: Live, handlers: Sequence[type[Controller]] = HANDLERS) -> list[Router]:

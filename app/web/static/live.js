@@ -43,8 +43,8 @@
   const inUse = (part) => part.contains(document.activeElement) || part.querySelector(":scope > details[open]");
 
   function draw(region, { parts = {}, order }) {
-    for (const [id, html] of Object.entries(parts)) {
-      const next = parser.parseFromString(html, "text/html").body.firstElementChild;
+    for (const [id, drawn] of Object.entries(parts)) {
+      const next = typeof drawn === "string" ? parser.parseFromString(drawn, "text/html").body.firstElementChild : drawn;
       const old = document.getElementById(id);
       localise(next);
       if (old) morph(old, next);
@@ -97,7 +97,7 @@
 
   let source, timer, last = main?.dataset.after ?? "";
   const say = (state, word) => Object.assign(status, { textContent: word }).setAttribute("data-live", state);
-  const later = (ms) => { clearTimeout(timer); timer = setTimeout(open, ms); };
+  const later = (ms, what = open) => { clearTimeout(timer); timer = setTimeout(what, ms); };
   const close = () => { clearTimeout(timer); source?.close(); };
 
   function open() {
@@ -110,7 +110,28 @@
     source.onerror = () => { say("lost", "Reconnecting"); later(source.readyState === EventSource.CLOSED ? 3000 : SILENCE_MS); };
   }
 
+  // A page that is cheap to make is asked for anew: its regions become those of the new one, and nothing else moves.
+  const renewed = document.querySelector("[data-renew]");
+
+  async function renew() {
+    later(Number(renewed.dataset.renew) * 1000, renew);
+    const answer = await fetch(location.href, { cache: "no-store" }).catch(() => null);
+    if (!answer?.ok) return say("lost", "Reconnecting");
+    const next = parser.parseFromString(await answer.text(), "text/html");
+    for (const region of next.querySelectorAll("[id^=region-]")) {
+      const parts = Object.fromEntries([...region.children].map((part) => [part.id, part]));
+      apply({ [region.id.slice("region-".length)]: { parts, order: Object.keys(parts) } });
+    }
+    say("on", "Live");
+  }
+
   localise(document);
+  if (renewed) {
+    const wake = () => (document.hidden ? (clearTimeout(timer), say("off", "Paused")) : renew());
+    document.addEventListener("visibilitychange", wake);
+    later(Number(renewed.dataset.renew) * 1000, renew);
+    say(document.hidden ? "off" : "on", document.hidden ? "Paused" : "Live");
+  }
   if (!main) return;
   document.addEventListener("visibilitychange", () => (document.hidden ? (close(), say("off", "Paused")) : open()));
   window.addEventListener("pagehide", close);
