@@ -47,18 +47,18 @@ def ollama_restart(os: str) -> str:
 def node_start(os: str) -> str:
     """The agent, run by hand or by what supervises it."""
     return {
-        "macos": "herd node status   # there\nherd node",
-        "windows": "herd node status   # there\nherd node",
-        "linux": "herd node status   # there\nsystemctl --user restart herd-node   # or: herd node",
+        "macos": "herd node status  # there\nherd node",
+        "windows": "herd node status  # there\nherd node",
+        "linux": "herd node status  # there\nsystemctl --user restart herd-node  # or: herd node",
     }[system(os)]
 
 
 def memory_users(os: str) -> str:
     """What takes the memory, and how Ollama gives some back."""
     return {
-        "macos": "top -o mem\nollama stop MODEL   # what `ollama ps` shows and nobody needs",
+        "macos": "top -o mem\nollama stop MODEL  # what `ollama ps` shows and nobody needs",
         "windows": "Get-Process | Sort-Object WS -Descending | Select-Object -First 10\nollama stop MODEL",
-        "linux": "ps aux --sort=-rss | head\nollama stop MODEL   # what `ollama ps` shows and nobody needs",
+        "linux": "ps aux --sort=-rss | head\nollama stop MODEL  # what `ollama ps` shows and nobody needs",
     }[system(os)]
 
 

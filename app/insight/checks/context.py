@@ -17,9 +17,8 @@ def context_protection_insufficient(facts: Facts) -> Iterator[Finding]:
         total = sum(short.values())
         yield Finding(
             severity="warning", title="Prompts are longer than the context",
-            description=f"{often(total, 'request')} in 24 hours asked more than fits: {listed(short)}. The "
-            f"engine cuts the "
-            "beginning of such a prompt off.",
+            description=f"{often(total, 'request')} in 24 hours asked more than fits: {listed(short)}. The engine "
+            "cuts the beginning of such a prompt off.",
             fix="# a model with more context, or in the request: \"options\": {\"num_ctx\": 32768}\n"
             + "\n".join(f"herd explain {quote(model)} --tokens 32768" for model in list(short)[:3]),
             query=fixes.requests(model=min(short)),
@@ -51,9 +50,8 @@ def context_waste(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             severity="warning" if any(use.context > WASTE_LARGE * use.p99_tokens for use in wasteful) else "info",
             title="Far more context is loaded than is used",
-            description=f"{listed(use.model for use in wasteful)}: of what was used in 7 days, 99 of 100 "
-            f"requests fit into a "
-            "quarter of what takes memory, or less.",
+            description=f"{listed(use.model for use in wasteful)}: of what was used in 7 days, 99 of 100 requests "
+            "fit into a quarter of what takes memory, or less.",
             fix=f"FLEET_NUM_CTX_OVERRIDES={quote(overrides)} FLEET_DYNAMIC_NUM_CTX=true herd run",
             data={
                 "wasteful_models": [
@@ -86,8 +84,7 @@ CHECKS = (
     Check(
         id="context_waste", worst="warning", cost="traces",
         docs="A loaded context is more than 4 times what 99 of 100 requests of a week took, of 10 at least; a "
-        "warning from 8 "
-        "times on.",
+        "warning from 8 times on.",
         look=context_waste,
     ),
 )  # fmt: skip

@@ -17,7 +17,7 @@ def _done(check_id: str, facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 severity="warning" if day.failed else "info", title=f"{kind.title} in the last 24 hours",
                 description=f"{day.completed} completed, {day.failed} failed.",
-                fix="herd status   # which engine is down?" if day.failed else "# none needed",
+                fix="herd status  # which engine is down?" if day.failed else "# none needed",
                 query=fixes.requests(modality=kind.name, **({"status": "failed"} if day.failed else {})),
                 data={"completed": day.completed, "failed": day.failed, "total": day.requests},
             )  # fmt: skip
@@ -31,8 +31,8 @@ def _spread(check_id: str, facts: Facts) -> Iterator[Finding]:
         if able:
             yield Finding(
                 severity="info", title=f"{kind.title}: more machines could do it",
-                description=f"{listed(node.node_id for node in able)} could too: there is memory to spare, and "
-                f"no engine for it.",
+                description=f"{listed(node.node_id for node in able)} could too: there is memory to spare, and no "
+                "engine for it.",
                 fix="\n".join(dict.fromkeys(_install(node, kind) for node in able)),
                 node_id=able[0].node_id if len(able) == 1 else None,
                 data={
@@ -51,7 +51,7 @@ def _broken(check_id: str, facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 severity="critical" if span.hour.failed >= BROKEN_GRAVE else "warning", title=f"{kind.title} fail",
                 description=f"{often(span.hour.failed, 'request')} of {span.hour.requests} failed in the last hour.",
-                fix="herd status   # which engine is down?",
+                fix="herd status  # which engine is down?",
                 query=fixes.requests(modality=kind.name, status="failed"),
                 data={
                     "failed_1h": span.hour.failed, "total_1h": span.hour.requests, "failed_24h": span.day.failed,

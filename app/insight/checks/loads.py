@@ -27,9 +27,8 @@ def model_thrashing(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             severity="warning" if active else "info", resolved=not active, node_id=node.node_id,
             title=f"{node.node_id} loads models again and again",
-            description=f"{often(span.day.cold_loads, 'load')} from disk in 24 hours, with {gb(free)} GB of "
-            f"memory free: "
-            "its engine lets models go that would have room.",
+            description=f"{often(span.day.cold_loads, 'load')} from disk in 24 hours, with {gb(free)} GB of memory "
+            "free: its engine lets models go that would have room.",
             fix=fixes.ollama_with(
                 node.machine.os, OLLAMA_KEEP_ALIVE="-1", OLLAMA_MAX_LOADED_MODELS=LOADED_ADVISED
             ),
@@ -51,9 +50,8 @@ def model_load_timeout(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             severity="warning" if active else "info", resolved=not active, title=f"{model} does not load in time",
             node_id=nodes[0] if len(nodes) == 1 else None,
-            description=f"{often(span.day.slow_failures, 'request')} failed or went elsewhere after more than "
-            f"two minutes "
-            f"in 24 hours{', on ' + listed(nodes) if nodes else ''}.",
+            description=f"{often(span.day.slow_failures, 'request')} failed or went elsewhere after more than two "
+            f"minutes in 24 hours{', on ' + listed(nodes) if nodes else ''}.",
             fix=f"# keep it loaded where it fits:\nherd explain {quote(model)}",
             query=fixes.requests(status="failed", model=model),
             data={
@@ -84,8 +82,8 @@ def underutilized_memory(facts: Facts) -> Iterator[Finding]:
         if free > UNUSED_SHARE * total and len(loaded) <= LOADED_FEW:
             yield Finding(
                 severity="info", node_id=node.node_id, title=f"{node.node_id} has memory to spare",
-                description=f"{gb(free)} of {gb(total)} GB are free, and {often(len(loaded), 'model')} loaded. "
-                "More models kept there would answer without being loaded first.",
+                description=f"{gb(free)} of {gb(total)} GB are free, and {often(len(loaded), 'model')} loaded. More "
+                "models kept there would answer without being loaded first.",
                 fix=fixes.ollama_with(machine.os, OLLAMA_MAX_LOADED_MODELS=LOADED_ADVISED),
                 data={
                     "available_gb": gb(free), "available_pct": per_cent(free, total), "models_loaded": len(loaded),
@@ -99,8 +97,8 @@ def vram_fallback_active(facts: Facts) -> Iterator[Finding]:
         total = sum(facts.substituted.values())
         yield Finding(
             severity="info", title="Other models answer than were asked for",
-            description=f"{often(total, 'request')} in 24 hours got a loaded model of the same category: most wanted "
-            f"{'was' if len(asked) == 1 else 'were'} {listed(model for model, _ in asked)}.",
+            description=f"{often(total, 'request')} in 24 hours got a loaded model of the same category: most "
+            f"wanted {'was' if len(asked) == 1 else 'were'} {listed(model for model, _ in asked)}.",
             fix=fixes.pull(*(model for model, _ in asked[:PULLS_SHOWN])),
             data={
                 "total_fallbacks": total,
@@ -112,9 +110,8 @@ def vram_fallback_active(facts: Facts) -> Iterator[Finding]:
 CHECKS = (
     Check(
         id="model_thrashing", worst="warning", cost="sums",
-        docs="A node loaded models from disk three times in 24 hours (an engine said 10 s of loading, or a "
-        "stream waited 40 s) "
-        "while more than 4 GB were free. Resolved after an hour without.",
+        docs="A node loaded models from disk three times in 24 hours (an engine said 10 s of loading, or a stream "
+        "waited 40 s) while more than 4 GB were free. Resolved after an hour without.",
         look=model_thrashing,
     ),
     Check(
@@ -125,8 +122,7 @@ CHECKS = (
     Check(
         id="underutilized_memory", worst="info", cost="sums",
         docs="More than half of an online node's memory is free and at most two models are loaded. Silent while "
-        "the node has "
-        "`model_thrashing` or `model_load_timeout`.",
+        "the node has `model_thrashing` or `model_load_timeout`.",
         look=underutilized_memory,
     ),
     Check(

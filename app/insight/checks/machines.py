@@ -31,8 +31,8 @@ def memory_pressure(facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 severity="critical" if grave else "warning", node_id=node.node_id,
                 title=f"{node.node_id} is short of memory",
-                description=f"{gb(used)} of {gb(machine.memory_total_bytes)} GB are in use, and its system says "
-                f"so itself. "
+                description=f"{gb(used)} of {gb(machine.memory_total_bytes)} GB are in use, and its system says so "
+                "itself. "
                 + ("Models that are not loaded stay away from it." if grave else "It gets less of what needs memory."),
                 fix=fixes.memory_users(machine.os),
                 data={"used_gb": gb(used), "total_gb": gb(machine.memory_total_bytes), "pressure": machine.pressure},
@@ -46,8 +46,8 @@ def swap_usage(facts: Facts) -> Iterator[Finding]:
         if total and used >= SWAP_SHARE * total:
             yield Finding(
                 severity="warning", node_id=node.node_id, title=f"{node.node_id} swaps",
-                description=f"{gb(used)} GB lie in swap, beside {gb(total)} GB of memory: what is read from "
-                f"there is slow.",
+                description=f"{gb(used)} GB lie in swap, beside {gb(total)} GB of memory: what is read from there "
+                "is slow.",
                 fix=fixes.memory_users(machine.os),
                 data={"swap_used_gb": gb(used), "total_gb": gb(total), "swap_pct": per_cent(used, total)},
             )  # fmt: skip
@@ -66,9 +66,8 @@ def kv_cache_bloat(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             severity="critical" if share > KV_GRAVE_PCT and endangers else "warning" if share > KV_BAD_PCT else "info",
             node_id=node.node_id, title=f"Models take far more memory than their weights on {node.node_id}",
-            description=f"{listed(model.name for model in fat)} take {gb(taken)} GB, of which {gb(weights)} GB "
-            f"are weights. "
-            "The rest is context, kept for each request that may run at once.",
+            description=f"{gb(taken)} GB are taken by {listed(model.name for model in fat)}, and {gb(weights)} GB "
+            "of it are weights. The rest is context, kept for each request that may run at once.",
             fix=fixes.ollama_with(node.machine.os, **_thinner(slots)),
             data={
                 "total_vram_gb": gb(taken), "estimated_weights_gb": gb(weights), "kv_cache_gb": gb(taken - weights),
@@ -178,10 +177,9 @@ def backend_bypass_clients(facts: Facts) -> Iterator[Finding]:
             peers = sorted({client.peer for _, client in past})
             yield Finding(
                 severity="warning", node_id=node.node_id, title=f"Clients use {node.node_id} past the router",
-                description=f"{listed(peers)} talk to {listed(engine for engine, _ in past)} there. The router "
-                f"does not see "
-                "that load and cannot queue it.",
-                fix="OLLAMA_HOST=http://ROUTER:11435   # in the environment of these clients",
+                description=f"Its {listed(engine for engine, _ in past)} has connections from {listed(peers)}. The "
+                "router does not see that load and cannot queue it.",
+                fix="OLLAMA_HOST=http://ROUTER:11435  # in the environment of these clients",
                 data={
                     "clients": [
                         {"peer": client.peer, "engine": engine, "connections": client.connections}
@@ -227,8 +225,8 @@ def num_ctx_override_inert(facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 severity="warning" if wide and tight else "info", node_id=node.node_id,
                 title=f"A context that the settings say is not in force on {node.node_id}",
-                description=f"{listed(model.name for model, _ in other)}: loaded before it was said. "
-                "It counts from the next time the model is loaded.",
+                description=f"{listed(model.name for model, _ in other)}: loaded before it was said. It counts from "
+                "the next time the model is loaded.",
                 fix="\n".join(fixes.reload(model.name) for model, _ in other),
                 data={
                     "models": [
@@ -255,9 +253,8 @@ CHECKS = (
     ),
     Check(
         id="kv_cache_bloat", worst="critical", cost="present",
-        docs="Loaded models take 1.5 times their weights and 1 GB more than these. Of what they take, more than "
-        "30 % beside "
-        "weights is a warning, more than 50 % (and a tenth of the machine) critical.",
+        docs="Loaded models take 1.5 times their weights and 1 GB more than these. Of what they take, more than 30 "
+        "% beside weights is a warning, more than 50 % (and a tenth of the machine) critical.",
         look=kv_cache_bloat,
     ),
     Check(
@@ -284,9 +281,8 @@ CHECKS = (
     ),
     Check(
         id="num_ctx_override_inert", worst="warning", cost="present",
-        docs="A loaded model has another context than `num_ctx_overrides` says; a warning if it is larger and "
-        "less than "
-        "40 GB are free.",
+        docs="A loaded model has another context than `num_ctx_overrides` says; a warning if it is larger and less "
+        "than 40 GB are free.",
         look=num_ctx_override_inert,
     ),
 )  # fmt: skip

@@ -20,8 +20,8 @@ def offline(facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 severity="critical", node_id=node.node_id, title=f"{node.node_id} is offline",
                 description=f"Its last heartbeat came {_lasted(ago)} ago. Nothing is sent to it.",
-                fix=f"{fixes.node_start(node.machine.os)}\nherd forget {quote(node.node_id)}   # if it will not "
-                f"come back",
+                fix=f"{fixes.node_start(node.machine.os)}\nherd forget {quote(node.node_id)}  # if it will not "
+                "come back",
                 data={"last_heartbeat_ago_s": ago},
             )  # fmt: skip
 
@@ -44,9 +44,8 @@ def version_mismatch(facts: Facts) -> Iterator[Finding]:
         names = [f"{node.node_id} ({node.version})" for node in strange]
         yield Finding(
             severity="warning", title="Nodes run another version of Herd",
-            description=f"The router is {facts.version}; {listed(names)} differ. They work, without what the "
-            f"newer one adds.",
-            fix="uv tool upgrade herd-router   # on each of them\nherd node",
+            description=f"The router is {facts.version}, unlike {listed(names)}. What is newer is missing on one side.",
+            fix="uv tool upgrade herd-router  # on each of them\nherd node",
             node_id=strange[0].node_id if len(strange) == 1 else None,
             data={
                 "router_version": facts.version,
@@ -60,8 +59,8 @@ def version_unknown(facts: Facts) -> Iterator[Finding]:
     if silent:
         yield Finding(
             severity="info", title="Nodes of an unknown version",
-            description=f"{listed(silent)} do not say which version of Herd they run.",
-            fix="uv tool upgrade herd-router   # on each of them\nherd node",
+            description=f"No version of Herd is told by {listed(silent)}.",
+            fix="uv tool upgrade herd-router  # on each of them\nherd node",
             node_id=silent[0] if len(silent) == 1 else None,
             data={"unknown_nodes": silent},
         )  # fmt: skip
@@ -79,8 +78,8 @@ def connection_failures(facts: Facts) -> Iterator[Finding]:
             node_id=node.node_id, title=f"{node.node_id} loses its way to the router",
             description=f"{often(node.links_lost, 'heartbeat')} could not be delivered, the last one "
             f"{_lasted(round(ago))} ago.",
-            fix=f"ping {node.address or node.node_id}\nherd node --join ROUTER:11435   # there, where mDNS does "
-            f"not work",
+            fix=f"ping {node.address or node.node_id}\nherd node --join ROUTER:11435  # there, where mDNS does not "
+            "work",
             data={"failures": node.links_lost, "last_failure_ago_s": round(ago)},
         )  # fmt: skip
 
@@ -92,8 +91,8 @@ def clock_skew(facts: Facts) -> Iterator[Finding]:
             way = "ahead of" if ahead > 0 else "behind"
             yield Finding(
                 severity="warning", node_id=node.node_id, title=f"The clock of {node.node_id} is wrong",
-                description=f"It is {_lasted(round(abs(ahead)))} {way} the router's: its log and the week it "
-                f"learns do not fit.",
+                description=f"It is {_lasted(round(abs(ahead)))} {way} the router's: its log and the week it learns "
+                "do not fit.",
                 fix=fixes.clock_set(node.machine.os), data={"ahead_s": round(ahead, 1)},
             )  # fmt: skip
 

@@ -44,8 +44,8 @@ def high_retry_rate(facts: Facts) -> Iterator[Finding]:
             severity="warning" if day.retries >= RETRIES_MANY * day.requests else "info",
             title="Requests often need a second node",
             description=f"{rate} retries for each request in 24 hours. The first node that was chosen refuses or "
-            f"does not answer.",
-            fix="herd status   # which engine is down?", query=fixes.requests(),
+            "does not answer.",
+            fix="herd status  # which engine is down?", query=fixes.requests(),
             data={"avg_retries_per_request": rate, "total_retries": day.retries, "total_requests": day.requests},
         )  # fmt: skip
 
@@ -92,8 +92,8 @@ def _breaks(
     most = dict(sorted(by_model.items(), key=lambda pair: (-pair[1], pair[0]))[:MODELS_SHOWN])
     yield Finding(
         severity="warning" if hour and many else "info", resolved=not hour, title=title,
-        description=f"{day} of {often(rows, 'request')} in 24 hours, {hour} in the last hour. {why} "
-        f"Most of them: {listed(most, 3)}.",
+        description=f"{day} of {often(rows, 'request')} in 24 hours, {hour} in the last hour. {why} Most of them: "
+        f"{listed(most, 3)}.",
         fix=fix, query=query,
         data={
             f"{word}_24h": day, f"{word}_1h": hour, "rate_pct": per_cent(day, rows) if rows >= ROWS_LEAST else None,
@@ -109,8 +109,8 @@ def zombie_reaper_active(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             severity="critical" if day.expired > STUCK_GRAVE else "warning",
             title="Requests stood still until they were ended",
-            description=f"{often(day.expired, 'request')} made no progress for minutes in 24 hours"
-            f"{', on ' + listed(queues, 3) if queues else ''}.",
+            description=f"{often(day.expired, 'request')} made no progress for minutes in 24 "
+            f"hours{', on ' + listed(queues, 3) if queues else ''}.",
             fix="\n".join(dict.fromkeys(fixes.ollama_restart(systems.get(pair.node_id, "")) for pair in facts.stuck))
             or "# start the engine that hangs anew",
             query=fixes.requests(status="expired"),
@@ -127,10 +127,10 @@ def empty_generations(facts: Facts) -> Iterator[Finding]:
         day, hour = (sum(getattr(span, when).empty for span in empty.values()) for when in ("day", "hour"))
         yield Finding(
             severity="warning" if hour else "info", resolved=not hour, title="Answers without a word",
-            description=f"{often(day, 'answer')} in 24 hours completed without a token: {listed(sorted(empty))}. "
-            "A wrong template, or a limit that thoughts used up.",
-            fix="# ask it yourself, and give it more room for its answer:\n"
-            f"OLLAMA_HOST=http://ROUTER:11435 ollama run {quote(min(empty))}",
+            description=f"{often(day, 'answer')} in 24 hours completed without a token: {listed(sorted(empty))}. A "
+            "wrong template, or a limit that thoughts used up.",
+            fix="# ask it yourself, and give it more room for its answer:\nOLLAMA_HOST=http://ROUTER:11435 ollama "
+            f"run {quote(min(empty))}",
             query=fixes.requests(model=min(empty)),
             data={
                 "empty_24h": day, "empty_1h": hour,
@@ -147,9 +147,9 @@ def decode_degraded(facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 severity="warning", node_id=pace.node_id, title=f"{pace.model} writes slowly on {pace.node_id}",
                 description=f"{round(pace.recent_ms, 1)} ms for a token in the last hour, {times} times what it "
-                f"took in the "
-                "day before. Something else uses that machine, or the model no longer fits its graphics memory.",
-                fix=f"ollama ps   # there: does it run on the GPU "
+                "took in the day before. Something else uses that machine, or the model no longer fits its "
+                "graphics memory.",
+                fix="ollama ps  # there: does it run on the GPU "
                 f"alone?\n{fixes.memory_users(systems.get(pace.node_id, ''))}",
                 data={
                     "model": pace.model, "recent_ms_per_token": round(pace.recent_ms, 2),
@@ -165,9 +165,8 @@ def trace_store_write_failures(facts: Facts) -> Iterator[Finding]:
             severity="critical" if failed >= WRITES_GRAVE else "warning" if failed else "info", resolved=not failed,
             title="Requests are missing from the history",
             description=f"{often(failed, 'write')} failed in the last five minutes, and {often(lost, 'trace')} "
-            f"could not be "
-            "kept since the router started. Requests themselves are served.",
-            fix="df -h ~/.fleet-manager   # on the router: is its disk full?\nls -l ~/.fleet-manager/herd.db",
+            "could not be kept since the router started. Requests themselves are served.",
+            fix="df -h ~/.fleet-manager  # on the router: is its disk full?\nls -l ~/.fleet-manager/herd.db",
             data={"failures_5m": failed, "traces_dropped": lost},
         )  # fmt: skip
 
@@ -176,8 +175,7 @@ CHECKS = (
     Check(
         id="high_error_rate", worst="warning", cost="sums",
         docs="5 % of a node's requests failed in 24 hours, of 21 at least. A warning while it is so in the last "
-        "hour, else "
-        "resolved.",
+        "hour, else resolved.",
         look=high_error_rate,
     ),
     Check(
@@ -187,15 +185,13 @@ CHECKS = (
     Check(
         id="client_disconnects", worst="warning", cost="sums",
         docs="Three clients left early. While one did in the last hour, a warning if it is more than 1 % of 21 "
-        "requests or "
-        "more; else resolved.",
+        "requests or more; else resolved.",
         look=client_disconnects,
     ),
     Check(
         id="incomplete_streams", worst="warning", cost="sums",
         docs="Two answers broke off. While one did in the last hour, a warning if it is more than 0.5 % of 21 "
-        "requests or "
-        "more; else resolved.",
+        "requests or more; else resolved.",
         look=incomplete_streams,
     ),
     Check(
@@ -209,8 +205,8 @@ CHECKS = (
     ),
     Check(
         id="decode_degraded", worst="warning", cost="sums",
-        docs="A model takes twice as long for a token as in the day before, by the mean of 21 requests at least "
-        "on each side.",
+        docs="A model takes twice as long for a token as in the day before, by the mean of 21 requests at least on "
+        "each side.",
         look=decode_degraded,
     ),
     Check(
