@@ -203,9 +203,9 @@ def _systemd_word(word: str) -> str:
 
 def _windows_word(word: str) -> str:
     """One word of a command line, as Windows' programs take them apart."""
-    if word and not re.search(r'[\s"]', word):
-        return word
     escaped = re.sub(r'(\\*)"', r'\1\1\\"', word)
+    if word and not re.search(r"\s", word):
+        return escaped
     return '"' + re.sub(r"(\\+)$", r"\1\1", escaped) + '"'
 
 
