@@ -43,7 +43,6 @@ from app.fleet.pulls import Pulls
 from app.fleet.registry import Registry
 from app.fleet.snapshot import FleetSnapshot
 from app.fleet.upkeep import Upkeep
-from app.fleet.usage import ContextUse, context_uses
 from app.fleet.view import Viewer
 from app.lifespan import lifespan
 from app.modalities.base import Modality
@@ -180,12 +179,9 @@ async def create_router(
     async def take_traces() -> list[TraceRecord]:
         return await queries.recent_traces(store, limit=SHOWN_TRACES)
 
-    async def take_contexts() -> list[ContextUse]:
-        return context_uses(await queries.token_uses(store, now=time.time()), registry)
-
     live = live_of(take_snapshot, take_traces)
     checkup = Checkup(
-        store=store, take_snapshot=take_snapshot, contexts=take_contexts, write_failures=writer.failed_at,
+        store=store, registry=registry, take_snapshot=take_snapshot, write_failures=writer.failed_at,
         overrides=lambda: _contexts_said(book.settings, modalities), version=facts.version,
         interval_s=settings.heartbeat.heartbeat_interval, disk_reserve_bytes=int(keeping.disk_reserve_gb * GIB),
     )  # fmt: skip

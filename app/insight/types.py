@@ -11,15 +11,13 @@ import msgspec
 from app.fleet.snapshot import FleetSnapshot, NodeView
 from app.fleet.usage import ContextUse
 from app.store.records import Pace, Troubled
-from app.store.usage import Use
+from app.store.usage import Use, added
 
 Severity = Literal["critical", "warning", "info"]
 Cost = Literal["present", "sums", "traces"]
 """What a check's facts cost: the picture of the fleet, sums by the hour, or a look at traces themselves."""
 ROWS_LEAST = 21
 """Requests below which no share of them says anything: one failure of one is no rate."""
-SLOWER = 2.0
-"""How many times as long a token must take as usual."""
 GB = 1024**3
 
 
@@ -53,8 +51,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     ``substituted`` are models that were asked for and answered by another of the router's choice, with their number.
     ``contexts`` is what requests of a week took, ``overrides`` the context that settings say for a model.
-    ``stuck`` are requests of 24 hours without progress, ``slow`` their slow failures, ``paces`` what became slow,
-    ``write_failures`` those of the last five minutes.
+    ``stuck`` are requests of 24 hours without progress, ``slow`` their slow failures, ``paces`` pairs of the last
+    hour's and the one of the day before, ``write_failures`` those of the last five minutes.
     """
 
     snapshot: FleetSnapshot
@@ -66,7 +64,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     by_modality: Mapping[str, Span] = {}
     slow: tuple[Troubled, ...] = ()
     stuck: tuple[Troubled, ...] = ()
-    paces: tuple[Pace, ...] = ()
+    paces: tuple[tuple[Pace, Pace], ...] = ()
     substituted: Mapping[str, int] = {}
     contexts: tuple[ContextUse, ...] = ()
     overrides: Mapping[str, int] = {}
@@ -100,22 +98,6 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     cost: Cost
     docs: str
     look: Callable[[Facts], Iterable[Finding]]
-
-
-def added(uses: Iterable[Use]) -> Use:
-    """What several groups used together: everything that grows by adding."""
-    total: dict[str, float] = {}
-    for use in uses:
-        for name in _ADDING:
-            total[name] = total.get(name, 0) + getattr(use, name)
-    return Use(**total)  # type: ignore[arg-type]
-
-
-_ADDING = (
-    "requests", "completed", "failed", "disconnected", "first_token_ms", "first_tokens", "retries", "fallbacks",
-    "incomplete", "expired", "expired_ms", "cold_loads", "slow_failures", "empty", "context_stripped",
-    "context_reloaded", "context_short",
-)  # fmt: skip
 
 
 def gb(count: float) -> float:

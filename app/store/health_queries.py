@@ -1,8 +1,8 @@
-"""What health asks of the history: where something happened, and where answers became slow. Knows no check."""
+"""What health asks of the history: where something happened, and how fast answers were written. Knows no check."""
 
-from typing import Any, Literal
+from typing import Literal
 
-from sqlalchemy import case, func, select, text
+from sqlalchemy import func, select, text
 
 from app.store.records import Pace, Troubled
 from app.store.store import Store
@@ -32,33 +32,20 @@ async def troubled(store: Store, what: Trouble, *, start: float) -> list[Trouble
     return [Troubled(node_id=node_id, model=model, count=count) for node_id, model, count in rows]
 
 
-async def slower(store: Store, *, start: float, recent: float, times: float, requests_least: int) -> list[Pace]:
-    """Where a token takes ``times`` as long since ``recent`` as from ``start`` until then (both whole hours).
-
-    Each side is the mean of ``requests_least`` requests at least, by the engines' counters.
-    """
-
-    def total(name: str, *, lately: bool) -> Any:
-        when = HourSum.hour >= recent if lately else HourSum.hour < recent
-        return func.sum(case((when, getattr(HourSum, name)), else_=0))
-
-    def pace(*, lately: bool) -> Any:
-        return total("decode_ms", lately=lately) / total("decode_tokens", lately=lately)
-
-    requests, recent_ms, usual_ms = total("decodes", lately=True), pace(lately=True), pace(lately=False)
+async def paces(store: Store, *, start: float, end: float, requests_least: int) -> list[Pace]:
+    """How fast each model wrote on each node from ``start`` to ``end`` (whole hours), where enough requests say so."""
+    requests, milliseconds, tokens = (
+        func.sum(getattr(HourSum, name)) for name in ("decodes", "decode_ms", "decode_tokens")
+    )
     question = (
-        select(HourSum.node_id, HourSum.model, requests, recent_ms, usual_ms)
-        .where(HourSum.hour >= start, HourSum.decodes > 0)
+        select(HourSum.node_id, HourSum.model, requests, milliseconds / tokens)
+        .where(HourSum.hour >= start, HourSum.hour < end, HourSum.decodes > 0)
         .group_by(HourSum.node_id, HourSum.model)
-        .having(
-            requests >= requests_least,
-            total("decodes", lately=False) >= requests_least,
-            recent_ms >= times * usual_ms,
-        )
+        .having(requests >= requests_least)
     )
     async with store.session() as session:
         rows = (await session.execute(question)).all()
-    return [Pace(node_id=row[0], model=row[1], requests=row[2], recent_ms=row[3], usual_ms=row[4]) for row in rows]
+    return [Pace(node_id=node_id, model=model, requests=count, token_ms=ms) for node_id, model, count, ms in rows]
 
 
 async def substituted(store: Store, *, start: float) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """What is asked of the history: one function per question, answered with plain structs. Knows no page."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 from advanced_alchemy.filters import LimitOffset
@@ -125,17 +125,19 @@ async def overview_totals(store: Store) -> Totals:
     )
 
 
-async def token_uses(store: Store, *, now: float) -> list[TokenUse]:
-    """What the completed requests of the last week took, for each model as engines spell it."""
+async def token_uses(store: Store, *, now: float, models: Collection[str] | None = None) -> list[TokenUse]:
+    """What the completed requests of the last week took, for each model as engines spell it, or for these."""
     total = func.coalesce(Trace.prompt_tokens, 0) + func.coalesce(Trace.completion_tokens, 0)
-    week = (Trace.status == "completed", Trace.timestamp >= now - 7 * DAY_S)
+    week = [Trace.status == "completed", Trace.timestamp >= now - 7 * DAY_S]
+    if models is not None:
+        week.append(Trace.model.in_(models))
     today = func.max(case((Trace.timestamp >= now - DAY_S, total), else_=0))
     uses = []
     async with store.session() as session:
-        models = (
+        used = (
             await session.execute(select(Trace.model, func.count(), today).where(*week).group_by(Trace.model))
         ).all()
-        for model, requests, most in models:
+        for model, requests, most in used:
             longest = select(total).where(*week, Trace.model == model).order_by(total.desc())
             p99 = (await session.execute(longest.offset(requests // 100).limit(1))).scalar_one()
             uses.append(TokenUse(model=model, requests=requests, p99_tokens=p99, most_tokens=most))

@@ -109,10 +109,9 @@ class Troubled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """Milliseconds per token of a model on a node, by its engine's counters: of ``requests`` lately, and usually."""
+    """Milliseconds per token of a model on a node, by its engine's counters: the mean of so many requests."""
 
     node_id: str
     model: str
     requests: int
-    recent_ms: float
-    usual_ms: float
+    token_ms: float

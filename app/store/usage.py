@@ -4,7 +4,7 @@ Spans are epoch seconds, widened to whole hours (UTC).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -106,6 +106,13 @@ async def used(
     async with store.session() as session:
         rows = (await session.execute(question)).all()
     return [_use(by, tuple(row)) for row in rows if row[len(by)]]
+
+
+def added(uses: Iterable[Use]) -> Use:
+    """What several groups used together, as far as it grows by adding."""
+    groups = tuple(uses)
+    total: dict[str, Any] = {name: sum(getattr(use, name) for use in groups) for name in ADDED}
+    return Use(**total)
 
 
 def _use(by: Sequence[Key], row: tuple[Any, ...]) -> Use:

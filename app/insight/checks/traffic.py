@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from shlex import quote
 
 from app.insight import fixes
-from app.insight.types import ROWS_LEAST, SLOWER, Check, Facts, Finding, listed, often, per_cent
+from app.insight.types import ROWS_LEAST, Check, Facts, Finding, listed, often, per_cent
 from app.store.usage import Use
 
 ERROR_SHARE = 0.05
@@ -12,6 +12,7 @@ RETRIES, RETRIES_MANY = 0.3, 0.5
 DISCONNECTS_LEAST, DISCONNECT_SHARE = 3, 0.01
 INCOMPLETE_LEAST, INCOMPLETE_SHARE = 2, 0.005
 STUCK_GRAVE = 10
+SLOWER = 2.0
 WRITES_GRAVE = 50
 MODELS_SHOWN = 10
 
@@ -141,19 +142,20 @@ def empty_generations(facts: Facts) -> Iterator[Finding]:
 
 def decode_degraded(facts: Facts) -> Iterator[Finding]:
     systems = {node.node_id: node.machine.os for node in facts.nodes}
-    for pace in facts.paces:
-        if pace.usual_ms and pace.recent_ms >= SLOWER * pace.usual_ms:
-            times = round(pace.recent_ms / pace.usual_ms, 1)
+    for recent, usual in facts.paces:
+        if recent.token_ms >= SLOWER * usual.token_ms > 0:
+            node_id, times = recent.node_id, round(recent.token_ms / usual.token_ms, 1)
             yield Finding(
-                severity="warning", node_id=pace.node_id, title=f"{pace.model} writes slowly on {pace.node_id}",
-                description=f"{round(pace.recent_ms, 1)} ms for a token in the last hour, {times} times what it "
-                "took in the day before. Something else uses that machine, or the model no longer fits its "
-                "graphics memory.",
+                severity="warning", node_id=node_id, title=f"{recent.model} writes slowly on {node_id}",
+                description=f"{round(recent.token_ms, 1)} ms for a token in the last hour, {times} times what it "
+                f"took in "
+                "the day before. Something else uses that machine, or the model no longer fits its graphics memory.",
                 fix="ollama ps  # there: does it run on the GPU "
-                f"alone?\n{fixes.memory_users(systems.get(pace.node_id, ''))}",
+                "alone?\n" + fixes.memory_users(systems.get(node_id, "")),
+                query=fixes.requests(node_id=node_id, model=recent.model),
                 data={
-                    "model": pace.model, "recent_ms_per_token": round(pace.recent_ms, 2),
-                    "usual_ms_per_token": round(pace.usual_ms, 2), "requests_1h": pace.requests,
+                    "model": recent.model, "recent_ms_per_token": round(recent.token_ms, 2),
+                    "usual_ms_per_token": round(usual.token_ms, 2), "requests_1h": recent.requests,
                 },
             )  # fmt: skip
 

@@ -29,7 +29,8 @@ def past(*peers: str) -> Traffic:
 
 
 def pace(recent_ms: float) -> Facts:
-    return facts(paces=(Pace(node_id="mac", model="a", requests=30, recent_ms=recent_ms, usual_ms=20),))
+    recent, usual = (Pace(node_id="mac", model="a", requests=30, token_ms=ms) for ms in (recent_ms, 20))
+    return facts(paces=((recent, usual),))
 
 
 def on(**more: Any) -> Facts:

@@ -30,19 +30,15 @@ async def test_slow_failures_are_told_by_node_and_model_most_often_first(store: 
     assert await health_queries.troubled(store, "expired", start=BASE) == []
 
 
-async def test_a_pace_is_told_where_it_became_slow_and_enough_requests_say_so(store: Store) -> None:
-    def decoded(ms: float, at: float, **more: Any) -> dict[str, Any]:
+async def test_a_pace_is_the_mean_of_enough_requests_within_its_hours(store: Store) -> None:
+    def decoded(ms: float, at: float = BASE, **more: Any) -> dict[str, Any]:
         return {"completion_tokens": 100, "decode_ms": 100 * ms, "timestamp": at, **more}
 
-    before, now = BASE - 5 * HOUR, BASE
-    slow = [decoded(20, before)] * 3 + [decoded(50, now)] * 3
-    steady = [decoded(20, before, model="steady")] * 3 + [decoded(30, now, model="steady")] * 3
-    few = [decoded(20, before, model="few")] * 3 + [decoded(90, now, model="few")] * 2
-    new = [decoded(90, now, model="new")] * 3
-    await write(store, *slow, *steady, *few, *new, {"decode_ms": None})
-    asked: dict[str, Any] = {"start": BASE - 23 * HOUR, "recent": BASE - HOUR, "times": 2.0, "requests_least": 3}
-    assert await health_queries.slower(store, **asked) == [
-        Pace(node_id="mac", model="llama3:8b", requests=3, recent_ms=50.0, usual_ms=20.0)
+    few = [decoded(90, model="few")] * 2
+    others = [decoded(90, BASE + HOUR), decoded(90, BASE - 1), {"decode_ms": None}]
+    await write(store, decoded(20), decoded(30), decoded(40), *few, *others)
+    assert await health_queries.paces(store, start=BASE, end=BASE + HOUR, requests_least=3) == [
+        Pace(node_id="mac", model="llama3:8b", requests=3, token_ms=30.0)
     ]
 
 

@@ -12,14 +12,15 @@ from shown_fleet import MARKUP
 from traces import trace
 from web_house import House, web_house
 
+from app.fleet.registry import Registry
 from app.fleet.snapshot import FleetSnapshot
-from app.fleet.usage import ContextUse
 from app.insight.health import CHECKS
 from app.store.database import migrate
 from app.store.records import TraceRecord
 from app.store.store import Store
+from app.store.usage import HOUR_S
 from app.store.writer import TraceWriter
-from app.web.checkup import PAST_S, PRESENT_S, WATCHED_S, WEEK_S, Checkup
+from app.web.checkup import PAST_S, PRESENT_S, WATCHED_S, Checkup
 from app.web.health import BADGES, headline
 from node.version import own_version
 from node.wire import Heartbeat
@@ -141,25 +142,21 @@ def test_every_severity_has_its_badge() -> None:
 
 
 class Watched:
-    """A checkup over a real history, on a clock that a test moves. ``shots`` and ``weighed`` count what was asked."""
+    """A checkup over a real history, on a clock that a test moves. ``shots`` counts the looks at the fleet."""
 
     def __init__(self, store: Store) -> None:
         self.now = 1000.0
-        self.shots = self.weighed = 0
+        self.shots = 0
         self.failures: list[float] = []
         self.checkup = Checkup(
-            store=store, take_snapshot=self._take, contexts=self._weigh, overrides=dict, version="1",
-            write_failures=self.failures, interval_s=5.0, disk_reserve_bytes=0, clock=lambda: self.now,
+            store=store, take_snapshot=self._take, registry=Registry(timeout_s=15, offline_s=30), overrides=dict,
+            version="1", write_failures=self.failures, interval_s=5.0, disk_reserve_bytes=0, clock=lambda: self.now,
             wall=lambda: self.now,
         )  # fmt: skip
 
     def _take(self) -> FleetSnapshot:
         self.shots += 1
         return FleetSnapshot(taken_at=self.now)
-
-    async def _weigh(self) -> list[ContextUse]:
-        self.weighed += 1
-        return []
 
 
 @pytest.fixture
@@ -198,15 +195,31 @@ async def test_sums_are_renewed_by_the_loop_while_somebody_reads_and_no_reader_w
 
 async def test_when_nobody_reads_nothing_is_asked_and_the_next_reader_gets_the_truth(watched: Watched) -> None:
     await watched.checkup.look()
-    await watched.checkup.renew()
-    assert watched.weighed == 1
-    watched.now += max(WATCHED_S, WEEK_S) + 1
-    await watched.checkup.renew()
-    assert watched.weighed == 1
+    watched.now += WATCHED_S + 1
     writer = TraceWriter(watched.checkup._store)
     writer.put(trace(1, timestamp=watched.now))
     await writer.flush()
+    await watched.checkup.renew()
+    assert watched.checkup._facts.whole.day.requests == 0
     assert await requests(watched) == 1
+
+
+async def test_hours_that_are_over_are_added_up_once_and_leave_after_a_day(watched: Watched) -> None:
+    store, noon = watched.checkup._store, 100 * HOUR_S
+    watched.now = noon
+    writer = TraceWriter(store)
+    for hours in (0, 1, 2, 23, 24):
+        writer.put(trace(hours, timestamp=noon - hours * HOUR_S))
+    await writer.flush()
+    assert await requests(watched) == 4
+    day = watched.checkup._facts.whole
+    assert (day.day.requests, day.hour.requests) == (4, 2)
+    before = watched.checkup._before
+    watched.now += 2 * PAST_S + 1
+    assert await requests(watched) == 4
+    assert watched.checkup._before is before
+    watched.now += HOUR_S
+    assert await requests(watched) == 3
 
 
 async def test_writes_that_failed_a_while_ago_are_forgotten(watched: Watched) -> None:
