@@ -62,8 +62,9 @@ from app.store.store import Store
 from app.store.writer import TraceWriter
 from app.web.checkup import Checkup
 from app.web.live import Live
+from app.web.missing import for_people
+from app.web.pages import PAGES, routers, template_config
 from app.web.pages import live as live_of
-from app.web.pages import routers, template_config
 from node.version import own_version
 from node.wire import model_key
 
@@ -209,7 +210,7 @@ async def create_router(
             "admin": Provide(require_admin, sync_to_thread=False),
             "keeper": Provide(keeper_where(keeping.open_models), sync_to_thread=False),
         },
-        exception_handlers=HANDLERS,
+        exception_handlers=for_people(HANDLERS, PAGES),
         lifespan=[
             lifespan(
                 settings=settings, store=store, writer=writer, registry=registry, dispatcher=dispatcher,
