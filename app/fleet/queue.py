@@ -107,7 +107,7 @@ class Ticket:
         demand = self.job.demand
         length = demand.prompt_tokens if demand.prompt_tokens > FITS_ALWAYS else 0
         facts = (demand.modality, demand.operation, demand.needs, demand.substitutes, demand.digest, length)
-        self.kind = (self.keys, *facts, self.excluded)
+        self.kind = (self.keys, *facts, demand.at, demand.resident, self.excluded)
 
     def exclude(self, candidate: Candidate, failure: HerdError, now: float) -> None:
         """The node failed this job, or cannot be asked such a thing: it is not tried again where it is."""

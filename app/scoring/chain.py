@@ -37,6 +37,8 @@ class Chain:
         ``seed`` feeds the picker ``spread``; the other pickers need none.
         """
         filters, weigh = self._filters, self._cost if self.policy.picker.seconds else self._weigh
+        if demand.at is not None or demand.resident:
+            filters = (_PINNED, *filters)
         scored: list[Scored] = []
         refused: list[Refused] = []
         for candidate in candidates:
@@ -84,6 +86,18 @@ class Chain:
 def rank(policy: Policy, demand: Demand, candidates: Iterable[Candidate], *, seed: int = 0) -> Ranking:
     """One ranking by a policy; who judges often keeps a ``Chain``."""
     return Chain(policy).rank(demand, candidates, seed=seed)
+
+
+def _elsewhere(demand: Demand, candidate: Candidate) -> str | None:
+    """What a demand says of its place is no policy: whatever the policy, nobody else will do."""
+    if demand.at is not None and (candidate.node_id, candidate.engine) != demand.at:
+        return "the request is meant for another one"
+    if demand.resident and not candidate.model.loaded:
+        return "the model is not in its memory, and the request shall load none"
+    return None
+
+
+_PINNED = ("pinned", _elsewhere, "pinned")
 
 
 def _bounded(opinion: float) -> float:

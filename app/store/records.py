@@ -115,3 +115,38 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     requests: int
     token_ms: float
+
+
+class BenchmarkRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of the fleet's benchmark. Field names are the public ones of ``/dashboard/api/benchmarks``.
+
+    ``tokens_per_sec`` is the pace of one answer by the engines' own counters, ``throughput_tok_s`` all their tokens over
+    the time of the run. ``gave_way`` counts requests that were ended because somebody else wanted the node.
+    """
+
+    run_id: str
+    timestamp: float
+    duration_s: float = 0.0
+    status: str = "complete"
+    mode: str = "default"
+    version: str = ""
+    model_types: list[str] = []
+    error: str = ""
+    total_requests: int = 0
+    total_failures: int = 0
+    gave_way: int = 0
+    total_prompt_tokens: int = 0
+    total_completion_tokens: int = 0
+    requests_per_sec: float = 0.0
+    tokens_per_sec: float | None = None
+    throughput_tok_s: float = 0.0
+    latency_p50_ms: float | None = None
+    latency_p95_ms: float | None = None
+    latency_p99_ms: float | None = None
+    ttft_p50_ms: float | None = None
+    ttft_p95_ms: float | None = None
+    ttft_p99_ms: float | None = None
+    fleet_snapshot: dict[str, Any] = {}
+    per_model_results: list[dict[str, Any]] = []
+    per_node_results: list[dict[str, Any]] = []
+    peak_utilization: list[dict[str, Any]] = []

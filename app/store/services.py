@@ -1,12 +1,14 @@
 """Services over the tables, each with its inner repository. Knows no page and no request."""
 
+from typing import Any
+
 import msgspec
 from advanced_alchemy.repository import SQLAlchemyAsyncRepository
 from advanced_alchemy.service import SQLAlchemyAsyncRepositoryService
 from sqlalchemy.dialects.sqlite import insert
 
-from app.store.records import NodeRecord, SettingRecord, TraceRecord
-from app.store.tables import Node, Setting, Trace
+from app.store.records import BenchmarkRecord, NodeRecord, SettingRecord, TraceRecord
+from app.store.tables import BenchmarkRun, Node, Setting, Trace
 
 
 class SettingService(SQLAlchemyAsyncRepositoryService[Setting]):
@@ -40,6 +42,24 @@ class NodeService(SQLAlchemyAsyncRepositoryService[Node]):
         values = msgspec.structs.asdict(record)
         await self.repository.session.execute(
             insert(Node).values(values).on_conflict_do_update(index_elements=["node_id"], set_=values)
+        )
+
+
+class BenchmarkService(SQLAlchemyAsyncRepositoryService[BenchmarkRun]):
+    class Repo(SQLAlchemyAsyncRepository[BenchmarkRun]):
+        model_type = BenchmarkRun
+
+    repository_type = Repo
+
+    async def records(self, *filters: Any) -> list[BenchmarkRecord]:
+        rows = await self.get_many(*filters, order_by=[("timestamp", True)])
+        return [msgspec.convert(row, BenchmarkRecord, from_attributes=True) for row in rows]
+
+    async def put(self, record: BenchmarkRecord) -> None:
+        """Insert or replace in one statement."""
+        values = msgspec.structs.asdict(record)
+        await self.repository.session.execute(
+            insert(BenchmarkRun).values(values).on_conflict_do_update(index_elements=["run_id"], set_=values)
         )
 
 

@@ -1,4 +1,4 @@
-"""The open history, and the few rows that are kept for good: settings and admitted nodes. Knows no request."""
+"""The open history, and the few rows that are kept for good: settings, admitted nodes, benchmark runs. Knows no request."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,8 +9,8 @@ from sqlalchemy import Engine, delete
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from app.store.database import FILE, DatabaseUnusable, open_engine, open_writing_engine
-from app.store.records import NodeRecord, SettingRecord
-from app.store.services import NodeService, SettingService
+from app.store.records import BenchmarkRecord, NodeRecord, SettingRecord
+from app.store.services import BenchmarkService, NodeService, SettingService
 from app.store.tables import Node, Setting
 
 
@@ -69,3 +69,7 @@ class Store:
         """Forgetting who is not there changes nothing."""
         async with self.session() as session:
             await session.execute(delete(Node).where(Node.node_id == node_id))
+
+    async def put_benchmark(self, record: BenchmarkRecord) -> None:
+        async with self.session() as session:
+            await BenchmarkService(session=session).put(record)

@@ -1,4 +1,4 @@
-"""The tables of the history: traces with their tags, sums of them, settings, nodes. Knows no query."""
+"""The tables of the history: traces with their tags, sums of them, settings, nodes, benchmark runs. Knows no query."""
 
 from typing import Any
 
@@ -163,3 +163,36 @@ class Node(BigIntBase):
     admitted_at: Mapped[float | None]
     address: Mapped[str]
     drained: Mapped[bool] = mapped_column(server_default=false())
+
+
+class BenchmarkRun(Plain):
+    """A ``BenchmarkRecord``. Kept for good."""
+
+    __tablename__ = "benchmark_run"
+
+    run_id: Mapped[str] = mapped_column(primary_key=True)
+    timestamp: Mapped[float] = mapped_column(index=True)
+    duration_s: Mapped[float]
+    status: Mapped[str]
+    mode: Mapped[str]
+    version: Mapped[str]
+    model_types: Mapped[list[str]] = mapped_column(Json)
+    error: Mapped[str] = mapped_column(Text)
+    total_requests: Mapped[int]
+    total_failures: Mapped[int]
+    gave_way: Mapped[int]
+    total_prompt_tokens: Mapped[int] = mapped_column(BigInteger)
+    total_completion_tokens: Mapped[int] = mapped_column(BigInteger)
+    requests_per_sec: Mapped[float]
+    tokens_per_sec: Mapped[float | None]
+    throughput_tok_s: Mapped[float]
+    latency_p50_ms: Mapped[float | None]
+    latency_p95_ms: Mapped[float | None]
+    latency_p99_ms: Mapped[float | None]
+    ttft_p50_ms: Mapped[float | None]
+    ttft_p95_ms: Mapped[float | None]
+    ttft_p99_ms: Mapped[float | None]
+    fleet_snapshot: Mapped[dict[str, Any]] = mapped_column(Json)
+    per_model_results: Mapped[list[dict[str, Any]]] = mapped_column(Json)
+    per_node_results: Mapped[list[dict[str, Any]]] = mapped_column(Json)
+    peak_utilization: Mapped[list[dict[str, Any]]] = mapped_column(Json)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from strategies import fleets
 
 from app.scoring.chain import Chain
-from app.scoring.policy import load
+from app.scoring.policy import Policy, load
 from app.scoring.selection import choose
 from app.scoring.types import Absent, Candidate, Held, Placed
 
@@ -206,3 +206,23 @@ def test_1_a_model_that_must_be_loaded_anew_for_more_context_is_not_hot() -> Non
     assert verdict.model == BACKUP
     assert not sized(ASKED, 4096).ready_for(long)
     assert sized(ASKED, 131072).ready_for(replace(long, context_needed=10**6))
+
+
+def test_a_request_that_is_meant_for_one_engine_goes_nowhere_else_whatever_the_policy() -> None:
+    best, meant = on("a", "m", loaded=True, slots=8), on("b", "m", loaded=True, running=5)
+    bare = Chain(Policy(name="bare"))
+    for chain in (CHAIN, bare):
+        verdict = choose(chain, demand("m", at=("b", "ollama")), {"m": [best, meant]})
+        assert isinstance(verdict, Placed)
+        assert [scored.candidate.node_id for scored in verdict.ranking.scored] == ["b"]
+    verdict = choose(bare, demand("m", at=("c", "ollama")), {"m": [best, meant]})
+    assert isinstance(verdict, Held)
+    assert verdict.hopeless
+
+
+def test_a_request_that_shall_load_nothing_waits_for_no_load() -> None:
+    cold, hot = on("a", "m"), on("b", "m", loaded=True)
+    verdict = choose(CHAIN, demand("m", resident=True), {"m": [cold, hot]})
+    assert isinstance(verdict, Placed)
+    assert [scored.candidate.node_id for scored in verdict.ranking.scored] == ["b"]
+    assert choose(CHAIN, demand("m", resident=True), {"m": [cold]}).hopeless  # type: ignore[union-attr]

@@ -3,10 +3,12 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from app.store.benchmark_queries import benchmark, benchmarks
 from app.store.database import DatabaseUnusable
-from app.store.records import NodeRecord, SettingRecord
+from app.store.records import BenchmarkRecord, NodeRecord, SettingRecord
 from app.store.store import Store
 
 
@@ -55,3 +57,16 @@ async def test_many_hands_at_once_do_not_collide(store: Store) -> None:
 async def test_opening_where_nothing_was_migrated_fails_at_once(tmp_path: Path) -> None:
     with pytest.raises(DatabaseUnusable):
         await Store.open(tmp_path / "nowhere")
+
+
+async def test_benchmark_runs_are_kept_newest_first_and_replaced_by_their_name(store: Store) -> None:
+    runs = [BenchmarkRecord(run_id=f"bench-{number}", timestamp=float(number), mode="smart") for number in range(3)]
+    for run in runs:
+        await store.put_benchmark(run)
+    assert await benchmarks(store) == runs[::-1]
+    assert await benchmarks(store, limit=0) == runs[2:]
+    later = msgspec.structs.replace(runs[0], total_requests=7, per_node_results=[{"node_id": "a", "tok_s": 1.5}])
+    await store.put_benchmark(later)
+    assert await benchmark(store, "bench-0") == later
+    assert await benchmark(store, "bench-9") is None
+    assert len(await benchmarks(store)) == 3

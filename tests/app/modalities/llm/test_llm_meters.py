@@ -204,9 +204,8 @@ def test_counters_of_a_wrong_type_are_not_believed_and_break_nothing(told: dict[
         text = b"data: " + text + b"\n" if isinstance(meter, openai.StreamMeter) else text
         read(meter, [text])
         assert meter.refusal is None
-        assert all(
-            value is None or isinstance(value, str | tuple) or value >= 0 for value in msgspec.structs.astuple(meter.usage)
-        )
+        counted = [value for value in msgspec.structs.astuple(meter.usage) if not isinstance(value, str | tuple)]
+        assert all(value is None or value >= 0 for value in counted)
 
 
 @pytest.mark.parametrize("error", [ModelAbsent("no é", hint="do"), EngineFailed('"\n'), HerdError("\ud800")])
