@@ -26,8 +26,9 @@ def _shown(handler: Callable[..., Any], nav: tuple[NavItem, ...]) -> Callable[..
         plain: Response[Any] = handler(request, error)
         if not _looks(request):
             return plain
-        shown = page(ERROR, nav, status=plain.status_code, title=_title(plain.status_code), words=_words(error))
-        shown.status_code = plain.status_code
+        status = plain.status_code or 500
+        shown = page(ERROR, nav, status=status, title=_title(status), words=_words(error))
+        shown.status_code = status
         return shown
 
     return answer
