@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from shlex import quote
 
+import msgspec
+
 from app.fleet.usage import ContextUse
 from app.insight import fixes
 from app.insight.types import Check, Facts, Finding, listed, often, per_cent
@@ -46,7 +48,7 @@ def context_waste(facts: Facts) -> Iterator[Finding]:
     wasteful = [use for use in facts.contexts if _wastes(use)]
     if wasteful:
         wasteful.sort(key=lambda use: -use.context / use.p99_tokens)
-        overrides = ",".join(f"{use.model}={use.recommended}" for use in wasteful)
+        overrides = msgspec.json.encode({use.model: use.recommended for use in wasteful}).decode()
         yield Finding(
             severity="warning" if any(use.context > WASTE_LARGE * use.p99_tokens for use in wasteful) else "info",
             title="Far more context is loaded than is used",

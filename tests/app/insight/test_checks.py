@@ -1,6 +1,8 @@
 """Each check of health is made to speak by the facts it is for, and is silent a hair before them."""
 
+import json
 import re
+import shlex
 from typing import Any
 
 import pytest
@@ -252,6 +254,12 @@ def test_a_fix_is_what_the_nodes_own_system_understands(os: str, word: str) -> N
 def test_a_name_in_a_fix_is_one_word_to_the_shell() -> None:
     [finding] = found("vram_fallback_active", facts(substituted={"x; rm -rf ~": 1}))
     assert "'x; rm -rf ~'" in finding.fix
+
+
+def test_the_context_that_is_advised_is_written_as_the_settings_take_it() -> None:
+    [finding] = found("context_waste", facts(contexts=(used(3000, 99_000),)))
+    variable, _, value = shlex.split(finding.fix)[0].partition("=")
+    assert (variable, json.loads(value)) == ("FLEET_NUM_CTX_OVERRIDES", {"a:1b": 8192})
 
 
 def test_a_paused_node_is_not_told_to_load_more() -> None:
