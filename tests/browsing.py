@@ -25,7 +25,8 @@ class Visit:
 
     def __init__(self, browser: Any, url: str, *, width: int = 1440, scheme: str = "light", **more: Any) -> None:
         self.url = url
-        self.context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **more)
+        look = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme, "reduced_motion": "reduce"}
+        self.context = browser.new_context(**{**look, **more})
         self.page = self.context.new_page()
         self.page.set_default_timeout(10_000)
         self.complaints: list[str] = []

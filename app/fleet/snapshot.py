@@ -17,6 +17,8 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     ``link_failures`` are the heartbeats that failed before the last one arrived, ``links_lost`` all since the router
     knows the node, the last of them told ``link_lost_s_ago``. ``clock_ahead_s`` is its clock over the router's.
 
+    ``resting`` names the engines that failed again and again and are left alone for a moment.
+
     ``waiting_approval`` nodes get no requests; their other fields may be empty.
     """
 
@@ -37,6 +39,7 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     links_lost: int = 0
     link_lost_s_ago: float | None = None
     clock_ahead_s: float | None = None
+    resting: tuple[str, ...] = ()
 
 
 class LineView(msgspec.Struct, frozen=True, kw_only=True):

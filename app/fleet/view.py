@@ -32,6 +32,7 @@ class Viewer:
     ) -> None:
         self._registry = registry
         self._queue = court.queue
+        self._breaker = court.breaker
         self._latency = latency
         self._admission = admission
         self._ledger = ledger
@@ -84,6 +85,11 @@ class Viewer:
                 links_lost=node.link_failures,
                 link_lost_s_ago=None if node.link_failed_at is None else now - node.link_failed_at,
                 clock_ahead_s=_clock_ahead_s(node, now, wall),
+                resting=tuple(
+                    engine.name
+                    for engine in node.heartbeat.engines
+                    if self._breaker.rest((node.node_id, engine.name), now) is not None
+                ),
             )
             for node in self._registry.nodes()
         ]

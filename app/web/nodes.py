@@ -70,6 +70,7 @@ class Chip(msgspec.Struct, frozen=True, kw_only=True):
 
 class EngineCard(msgspec.Struct, frozen=True, kw_only=True):
     """``stale``: the engine is down and its models are those it had last. ``bypassed``: who uses it past the router.
+    ``resting``: it failed again and again and is left alone for a moment.
 
     ``progress``: of what it makes now. Among the ``loaded`` are those at work now, also of a program that keeps none in
     memory.
@@ -84,6 +85,7 @@ class EngineCard(msgspec.Struct, frozen=True, kw_only=True):
     progress: str
     loaded: tuple[Chip, ...]
     stored: tuple[str, ...]
+    resting: bool = False
 
 
 class Day(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +105,18 @@ class CapacityCard(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
     until: float | None
     week: tuple[Day, ...]
+
+
+class Action(msgspec.Struct, frozen=True, kw_only=True):
+    """What an administrator may do to a node. ``verb`` is the endpoint's, ``lasts`` how long a pause is ("": for good).
+
+    ``sure`` is asked before it is done.
+    """
+
+    verb: str
+    label: str
+    lasts: str = ""
+    sure: str = ""
 
 
 class NodeCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +144,7 @@ class NodeCard(msgspec.Struct, frozen=True, kw_only=True):
     engines: tuple[EngineCard, ...]
     capacity: CapacityCard | None
     approve: str
+    actions: tuple[Action, ...]
 
 
 def node_card(node: NodeView, lines: tuple[LineView, ...], modalities: tuple[ModalityView, ...] = ()) -> NodeCard:
@@ -155,9 +170,29 @@ def node_card(node: NodeView, lines: tuple[LineView, ...], modalities: tuple[Mod
         alarm_word=alarm_word,
         link_failures=node.link_failures,
         gauges=_gauges(node.machine) if live else (),
-        engines=tuple(_engine(one, by_model, icons, clients.get(one.name, ())) for one in node.engines) if live else (),
+        engines=tuple(
+            _engine(one, by_model, icons, clients.get(one.name, ()), one.name in node.resting) for one in node.engines
+        )
+        if live
+        else (),
         capacity=_capacity(node.capacity) if node.capacity is not None and live else None,
         approve=f"herd approve {shlex.quote(node.node_id)}" if state == "waiting" else "",
+        actions=_actions(node, state),
+    )
+
+
+def _actions(node: NodeView, state: str) -> tuple[Action, ...]:
+    """What makes sense for a node as it is now."""
+    if state in {"offline", "waiting"}:
+        sure = f"Forget {node.node_id}? Its name becomes free; the machine may ask to join again. Its history stays."
+        return (Action(verb="forget", label="Forget", sure=sure),)
+    if state == "draining" or (node.capacity is not None and node.capacity.mode == "paused"):
+        return (Action(verb="resume", label="Resume"),)
+    return (
+        Action(verb="drain", label="Drain"),
+        Action(verb="pause", label="Pause for 1 h", lasts="1h"),
+        Action(verb="pause", label="Pause for 8 h", lasts="8h"),
+        Action(verb="pause", label="Pause until resumed"),
     )
 
 
@@ -237,7 +272,11 @@ def share(part: float, whole: float) -> float:
 
 
 def _engine(
-    engine: EngineReport, lines: dict[str, LineView], icons: dict[str, str], clients: tuple[DirectClient, ...]
+    engine: EngineReport,
+    lines: dict[str, LineView],
+    icons: dict[str, str],
+    clients: tuple[DirectClient, ...],
+    resting: bool,
 ) -> EngineCard:
     kind = engine.kind or engine.name
     title = f"{engine.name} ({kind})" if engine.name != kind else kind
@@ -261,6 +300,7 @@ def _engine(
             if at_work(model)
         ),
         stored=tuple(sorted(model.name for model in engine.models if not at_work(model))),
+        resting=resting,
     )
 
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from app.fleet.snapshot import FleetSnapshot, LineView, WaitingView
+from app.fleet.snapshot import FleetSnapshot, LineView, PullView, WaitingView
 from app.store.records import TraceRecord
 from app.web.delta import Sketch
-from app.web.nodes import NodeCard, Slots, node_card, slots
+from app.web.nodes import NodeCard, Slots, node_card, share, slots, used_of
 from app.web.requests import RequestRow, request_row
-from app.web.view import seconds, whole_seconds
+from app.web.view import dom_key, seconds, whole_seconds
 
 STATE_ORDER = {"waiting": 0, "online": 1, "draining": 2, "degraded": 3, "offline": 4}
 REQUESTS_AT_MOST = 50
@@ -34,6 +34,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     failed: int
     retried: int
     dropped: int
+    moved: int
+    prewarmed: int
 
 
 class LineRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +67,22 @@ class WaitingList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lines(msgspec.Struct, frozen=True, kw_only=True):
+    """``moved``: waiting requests that a freer node took over. ``prewarmed``: models loaded ahead of need."""
+
     rows: tuple[LineRow, ...]
+    moved: int = 0
+    prewarmed: int = 0
+
+
+class PullRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A model on its way to a node. ``share`` is 0 to 1; ``text`` says how far it is."""
+
+    key: str
+    node: str
+    model: str
+    status: str
+    share: float
+    text: str
 
 
 class FirstSteps(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +99,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     nodes: tuple[NodeCard, ...]
     lines: tuple[LineRow, ...]
     waiting: WaitingList
+    pulls: tuple[PullRow, ...]
     requests: tuple[RequestRow, ...]
     example_model: str
 
@@ -99,6 +117,7 @@ def view(snapshot: FleetSnapshot, traces: Sequence[TraceRecord], now: float) -> 
             rows=tuple(_waiting(ticket) for ticket in snapshot.waiting[:WAITING_AT_MOST]),
             more=max(0, len(snapshot.waiting) - WAITING_AT_MOST),
         ),
+        pulls=tuple(_pull(pull) for pull in snapshot.pulls),
         requests=tuple(request_row(trace) for trace in traces[:REQUESTS_AT_MOST]),
         example_model=_example_model(cards, {kind.name for kind in snapshot.modalities if kind.operation == "chat"}),
     )
@@ -118,6 +137,8 @@ def _totals(snapshot: FleetSnapshot, cards: list[NodeCard]) -> Totals:
         failed=snapshot.failed,
         retried=snapshot.retried,
         dropped=snapshot.traces_dropped,
+        moved=snapshot.rebalanced,
+        prewarmed=snapshot.prewarmed,
     )
 
 
@@ -152,6 +173,18 @@ def _waiting(ticket: WaitingView) -> WaitingRow:
     )
 
 
+def _pull(pull: PullView) -> PullRow:
+    known = pull.total_bytes > 0
+    return PullRow(
+        key=f"pull-{dom_key(f'{pull.node_id} {pull.model}')}",
+        node=pull.node_id,
+        model=pull.model,
+        status=pull.status,
+        share=share(pull.completed_bytes, pull.total_bytes),
+        text=used_of(pull.completed_bytes, pull.total_bytes) if known else "",
+    )
+
+
 def _example_model(cards: list[NodeCard], talking: set[str]) -> str:
     """A model that the person who looks could chat with; ``talking`` are the modalities whose models chat."""
     serving = [card for card in cards if card.state in {"online", "degraded"}]
@@ -169,12 +202,14 @@ def _first_body(model: str) -> str:
 def sketches(page: Overview) -> dict[str, tuple[Sketch, ...]]:
     """The page's live regions, each with its parts. An empty region has one part that teaches the next step."""
     steps = FirstSteps(body=_first_body(page.example_model))
+    lines = Lines(rows=page.lines, moved=page.totals.moved, prewarmed=page.totals.prewarmed)
     nodes = tuple(Sketch(card.key, "_fragments/node.html", card) for card in page.nodes)
     requests = {row.key: Sketch(row.key, "_fragments/request.html", row) for row in page.requests}
     return {
         "totals": (Sketch("totals", "_fragments/totals.html", page.totals),),
         "nodes": nodes or (Sketch("no-nodes", "_fragments/no_nodes.html", steps),),
-        "queues": (Sketch("queues", "_fragments/queues.html", Lines(rows=page.lines)),),
+        "queues": (Sketch("queues", "_fragments/queues.html", lines),),
+        "pulls": tuple(Sketch(pull.key, "_fragments/pull.html", pull) for pull in page.pulls),
         "waiting": (Sketch("waiting", "_fragments/waiting.html", page.waiting),),
         "requests": tuple(requests.values()) or (Sketch("no-requests", "_fragments/no_requests.html", steps),),
     }

@@ -19,18 +19,6 @@
     else delete root.dataset.admin;
   }
 
-  async function approve(button) {
-    const name = button.dataset.approve;
-    button.disabled = true;
-    const answer = await post(`/fleet/nodes/${encodeURIComponent(name)}/approve`, {}).catch(() => null);
-    button.disabled = Boolean(answer?.ok);
-    notice.textContent = answer?.ok ? `${name} is approved and joins with its next heartbeat.` : `${name} could not be approved.`;
-  }
-
-  document.addEventListener("click", (event) => {
-    const button = event.target.closest("button[data-approve]");
-    if (button) approve(button);
-  });
   window.addEventListener("hashchange", enter);
   enter();
 })();

@@ -15,7 +15,7 @@ from web_house import House, web_house
 
 from app.dev.seed import traces
 from app.web.pages import PAGES
-from node.wire import Capacity
+from node.wire import Capacity, Heartbeat
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed")
 pytestmark = [
@@ -75,12 +75,11 @@ def visit(browser: Any, house: House) -> Iterator[Visit]:
 
 
 def settled(page: Any) -> None:
-    """Until charts are drawn and nothing moves: what is half faded has no contrast."""
+    """Until charts are drawn and what is live has come."""
     if page.locator("[data-live]").count():
         page.wait_for_selector("[data-live=on]")
     plots = page.locator(".plot").count()
     until(page, lambda: page.locator(".plot canvas").count() == plots)
-    page.add_style_tag(content="*, *::before, *::after { animation: none !important; transition: none !important }")
 
 
 def until(page: Any, holds: Callable[[], bool]) -> None:
@@ -110,3 +109,125 @@ def test_every_page_fits_is_quiet_asks_nobody_else_and_breaks_no_rule_of_access(
         visit.complaints = [one for one in visit.complaints if "404" not in one]  # the browser's own word about it
     assert broken == []
     assert (visit.complaints, visit.foreign) == ([], [])
+
+
+def test_a_node_is_drained_and_resumed_from_its_card_by_keyboard(visit: Visit, house: House) -> None:
+    page = visit.open(f"/dashboard#admin={house.token}")
+    page.locator(".admin-badge").wait_for()
+    card = page.get_by_role("article", name="gaming-pc")
+    menu = card.locator("summary", has_text="Actions")
+    assert menu.get_attribute("aria-label") == "Actions for gaming-pc"
+    menu.focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.get_by_text("gaming-pc gets no new work").wait_for()
+    assert menu.evaluate("one => one === document.activeElement")
+    card.get_by_text("Draining").wait_for()
+    menu.press("Enter")
+    card.get_by_role("button", name="Resume gaming-pc").click()
+    card.get_by_text("Online").wait_for()
+
+
+def test_what_a_node_refuses_is_told_in_words(visit: Visit, house: House) -> None:
+    page = visit.open(f"/dashboard#admin={house.token}")
+    page.locator(".admin-badge").wait_for()
+    card = page.get_by_role("article", name="closet-server")
+    card.locator("summary", has_text="Actions").click()
+    card.get_by_role("button", name="Pause for 8 h closet-server").click()
+    page.locator("[data-notice]", has_text="closet-server: ").wait_for()
+    card.locator("summary", has_text="Actions").press("Escape")
+    assert not card.get_by_role("button", name="Drain closet-server").is_visible()
+    visit.complaints.clear()  # the browser's own word about the refusal
+
+
+def test_an_offline_node_is_forgotten_only_after_a_question(visit: Visit, house: House) -> None:
+    gone = Heartbeat(node_id="old-laptop", draining=True, goodbye=True)
+    house.do(lambda router: router.join("old-laptop", FakePort()))
+    house.do(lambda router: router.beat(gone))
+    page = visit.open(f"/dashboard#admin={house.token}")
+    page.locator(".admin-badge").wait_for()
+    card = page.get_by_role("article", name="old-laptop")
+    card.locator("summary").click()
+    card.get_by_role("button", name="Forget old-laptop").click()
+    dialog = page.get_by_role("dialog")
+    assert "Forget old-laptop?" in dialog.inner_text()
+    page.keyboard.press("Escape")
+    assert card.get_by_role("button", name="Forget old-laptop").evaluate("one => one === document.activeElement")
+    page.keyboard.press("Enter")
+    dialog.get_by_role("button", name="Forget").click()
+    page.get_by_text("old-laptop is forgotten").wait_for()
+    card.wait_for(state="detached")
+
+
+def test_without_the_admin_key_no_page_offers_to_change_a_node(visit: Visit) -> None:
+    page = visit.open("/dashboard")
+    settled(page)
+    assert page.locator(".menu").count() >= 3
+    assert page.locator(".menu").first.is_hidden()
+
+
+def test_a_chart_is_read_by_keyboard_and_its_values_are_spoken(visit: Visit) -> None:
+    page = visit.open("/dashboard/trends")
+    settled(page)
+    plot = page.locator(".plot").first
+    plot.focus()
+    page.keyboard.press("End")
+    said = plot.locator("xpath=..").locator("[data-say]")
+    until(page, lambda: said.inner_text() != "")
+    last = said.inner_text()
+    page.keyboard.press("ArrowLeft")
+    until(page, lambda: said.inner_text() not in ("", last))
+    page.keyboard.press("Home")
+    assert plot.locator(".tip").is_visible()
+
+
+def test_a_range_and_a_custom_span_change_what_is_shown(visit: Visit) -> None:
+    page = visit.open("/dashboard/trends")
+    page.get_by_role("link", name="24h", exact=True).click()
+    page.wait_for_url("**/trends?range=24h")
+    day = page.locator(".figures dd").first.inner_text()
+    page.get_by_role("link", name="7d", exact=True).click()
+    page.wait_for_url("**/trends?range=7d")
+    assert page.locator(".figures dd").first.inner_text() != day
+    page.locator("summary", has_text="Custom").click()
+    page.get_by_label("From").fill(time.strftime("%Y-%m-%dT%H:%M", time.localtime(time.time() - 48 * 3600)))
+    page.get_by_role("button", name="Show", exact=True).click()
+    page.wait_for_url("**start_ts=*end_ts=*")
+    assert page.locator("summary[aria-current]", has_text="Custom").is_visible()
+
+
+def test_a_table_sorts_a_row_opens_and_a_number_leads_to_its_requests_and_back(visit: Visit) -> None:
+    page = visit.open("/dashboard/models")
+    table = page.get_by_role("region", name="Models open one to see its days")
+    head = table.get_by_role("columnheader", name="Latency")
+    head.get_by_role("button").press("Enter")
+    assert head.get_attribute("aria-sort") == "descending"
+    slowest = table.get_by_role("rowheader").first
+    name = slowest.inner_text()
+    slowest.get_by_role("link").click()
+    page.wait_for_url("**model=*")
+    assert page.locator("#model-days").inner_text().startswith(name)
+    opened = page.url
+    chosen = page.locator("tr[aria-selected=true]").first
+    chosen.locator("td a").first.click()
+    page.wait_for_url("**/dashboard/requests?**")
+    assert page.get_by_label("Model").input_value() == name
+    first = page.locator("#region-requests > li").first
+    first.locator("summary").press("Enter")
+    first.get_by_role("link", name="open", exact=True).click()
+    page.wait_for_url("**/dashboard/requests/dev*")
+    assert page.title().startswith("Request dev")
+    page.go_back()
+    page.go_back()
+    assert page.url == opened
+
+
+def test_a_page_that_is_not_there_says_where_to_go(visit: Visit, house: House) -> None:
+    page = visit.open(NOWHERE)
+    page.get_by_role("heading", name="There is nothing here").wait_for()
+    page.get_by_role("main").get_by_role("link", name="Overview").click()
+    page.wait_for_url("**/dashboard")
+    assert house.get("/dashboard/api/nowhere", headers={"accept": "text/html"}).json()["error"]
+    assert house.get(NOWHERE).headers["content-type"].startswith("application/json")
+    visit.complaints.clear()  # the browser's own word about the 404
