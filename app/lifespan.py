@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import structlog
 from litestar import Litestar
 
+from app.bench.runner import Bench
 from app.fleet.advertise import Advertiser
 from app.fleet.dispatcher import Dispatcher
 from app.fleet.intake import Intake
@@ -45,6 +46,7 @@ def lifespan(
     pulls: Pulls,
     live: Live,
     checkup: Checkup,
+    bench: Bench,
     reviser: Reviser,
     advertiser: Advertiser | None,
 ) -> Lifespan:
@@ -78,6 +80,7 @@ def lifespan(
                     tasks.create_task(every(PRUNE_EVERY_S, prune), name="traces.prune"),
                     tasks.create_task(every(REVISE_EVERY_S, reviser.revise), name="settings.revise"),
                     tasks.create_task(every(RENEW_EVERY_S, checkup.renew), name="health.renew"),
+                    tasks.create_task(bench.run(), name="benchmark.wait"),
                     tasks.create_task(every(FLUSH_EVERY_S, flush), name="log.flush"),
                 ]
                 if advertiser is not None:

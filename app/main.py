@@ -14,6 +14,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp
 
 from app.api.account import Account
+from app.api.benchmarks import Benchmarks
 from app.api.errors import HANDLERS
 from app.api.facts import Facts
 from app.api.gate import Gate
@@ -23,6 +24,8 @@ from app.api.models import Models
 from app.api.operators import Operators, keeper_where, require_admin
 from app.api.status import Status
 from app.api.trust import AdminKey
+from app.bench.round import Fleet
+from app.bench.runner import Bench
 from app.catalog import Catalog
 from app.fleet.admission import Admission
 from app.fleet.advertise import Advertiser
@@ -186,11 +189,19 @@ async def create_router(
         overrides=lambda: _contexts_said(book.settings, modalities), version=facts.version,
         interval_s=settings.heartbeat.heartbeat_interval, disk_reserve_bytes=int(keeping.disk_reserve_gb * GIB),
     )  # fmt: skip
+    bench = Bench(
+        Fleet(
+            dispatcher=dispatcher, court=court, registry=registry, nodes=nodes, take_snapshot=take_snapshot,
+            exercises={modality.name: modality.benchmark for modality in modalities if modality.benchmark is not None},
+            settings=lambda kind: book.settings.modalities[kind], new_id=lambda: secrets.token_hex(8),
+        ),
+        store, facts.version,
+    )  # fmt: skip
     things: dict[str, Any] = {
         "dispatcher": dispatcher, "court": court, "intake": intake, "inventory": Inventory(registry, nodes, operations),
         "store": store, "facts": facts,
         "admin_key": key, "take_snapshot": take_snapshot, "pulls": pulls,
-        "checkup": checkup,
+        "checkup": checkup, "bench": bench,
         "holders": Holders(registry, nodes), "lending": Lending(registry=registry, nodes=nodes),
         "entrance": Entrance(
             dispatcher, body_max=settings.server.body_max_bytes, sections=lambda: book.settings.modalities,
@@ -202,7 +213,7 @@ async def create_router(
     }  # fmt: skip
     app = Litestar(
         route_handlers=[
-            Heartbeats, Status, Models, Keeping, Account, Operators, *routers(live),
+            Heartbeats, Status, Models, Keeping, Account, Operators, Benchmarks, *routers(live),
             *(controller for modality in modalities for controller in modality.controllers),
         ],
         dependencies={
@@ -215,7 +226,7 @@ async def create_router(
             lifespan(
                 settings=settings, store=store, writer=writer, registry=registry, dispatcher=dispatcher,
                 intake=intake, court=court, prewarmer=prewarmer, nodes=nodes, pulls=pulls, live=live,
-                checkup=checkup,
+                checkup=checkup, bench=bench,
                 reviser=Reviser(book=book, store=store, registry=registry, modalities=modalities),
                 advertiser=_advertiser(settings, facts, addresses) if settings.server.mdns else None,
             )

@@ -16,13 +16,19 @@ LAW = {
     "app.dev": ("app.processes", "app.store", "node.agent", "node.log", "node.settings", "node.wire"),
     # doors: to clients, to nodes and operators, to people
     "app.modalities": (
-        "app.fleet", "app.scoring", "app.catalog", "app.dialects", "app.asgi", "app.errors", "node.wire",
-    ),
-    "app.api": ("app.fleet", "app.scoring.types", "app.store", "app.dialects", "app.asgi", "app.errors", "node.wire"),
-    "app.web": (
-        "app.fleet", "app.insight", "app.scoring", "app.settings", "app.store", "app.catalog", "app.errors",
+        "app.fleet", "app.scoring", "app.bench.exercise", "app.catalog", "app.dialects", "app.asgi", "app.errors",
         "node.wire",
     ),
+    "app.api": (
+        "app.fleet", "app.bench", "app.scoring.types", "app.store", "app.dialects", "app.asgi", "app.errors",
+        "node.wire",
+    ),
+    "app.web": (
+        "app.fleet", "app.insight", "app.bench", "app.scoring", "app.settings", "app.store", "app.catalog",
+        "app.errors", "node.wire",
+    ),
+    # the fleet put to work to measure it
+    "app.bench": ("app.fleet", "app.scoring.types", "app.store.records", "app.store.store", "app.errors"),
     # an opinion of present and past
     "app.insight": (
         "app.fleet.snapshot", "app.fleet.usage", "app.scoring", "app.store.records", "app.store.usage", "app.catalog",
@@ -75,7 +81,7 @@ ADDRESSES = {
     "psutil": ("node.machine",),
     "pynvml": ("node.machine.gpu",),
     "structlog": (
-        "app.start", "app.lifespan", "app.api.errors", "app.fleet.advertise", "app.fleet.arrivals",
+        "app.start", "app.lifespan", "app.api.errors", "app.bench.runner", "app.fleet.advertise", "app.fleet.arrivals",
         "app.fleet.dispatcher", "app.fleet.intake", "app.fleet.ledger", "app.fleet.loops", "app.fleet.pulls",
         "app.settings.book", "app.store.writer", "app.web.live", "node.agent", "node.capacity.owner", "node.discovery",
         "node.door", "node.engines.image_engine", "node.engines.image_run", "node.log", "node.machine.probes",
@@ -96,7 +102,8 @@ ADDRESSES = {
 
 PURE = (
     "app.scoring", "app.catalog", "app.dialects", "app.errors", "app.tell", "app.banner", "app.api.trust",
-    "app.api.facts", "app.fleet.address", "app.fleet.admission", "app.fleet.job", "app.fleet.judge",
+    "app.api.facts", "app.bench.exercise", "app.bench.measure", "app.bench.plan",
+    "app.fleet.address", "app.fleet.admission", "app.fleet.job", "app.fleet.judge",
     "app.fleet.latency", "app.fleet.queue", "app.fleet.registry", "app.fleet.snapshot", "app.fleet.view",
     "app.fleet.placement", "app.fleet.pull",
     "app.fleet.watch", "app.insight", "app.modalities.*.adapter", "app.modalities.*.body", "app.modalities.*.context",
@@ -137,7 +144,8 @@ LATE = {
 """Imports that cannot stand at the top of their file, each with its reason."""
 
 SWALLOWS = {
-    "app.fleet.loops:every", "app.fleet.pulls:_run", "app.store.writer:_write_next", "app.web.live:run",
+    "app.bench.runner:_one", "app.fleet.loops:every", "app.fleet.pulls:_run", "app.store.writer:_write_next",
+    "app.web.live:run",
     "node.agent:_look", "node.agent:_report", "node.capacity.owner:_every", "node.machine.probes:_answer",
     "node.log:_line", "node.log:emit",
 }  # fmt: skip

@@ -16,9 +16,8 @@ class Loads:
         """Loaded, failed or given up. Twice is as once."""
         self._since.pop(key, None)
 
-    def nodes(self) -> set[str]:
-        """Where something is being loaded."""
-        return {node_id for node_id, _engine, _model in self._since}
+    def under_way(self) -> tuple[Key, ...]:
+        return tuple(self._since)
 
     def lasts_s(self, key: Key, now: float) -> float | None:
         """For how long the load has been under way; None: there is none."""

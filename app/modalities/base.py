@@ -6,6 +6,7 @@ from typing import Any
 
 from litestar import Controller
 
+from app.bench.exercise import Exercise
 from app.catalog import Catalog
 from app.fleet.snapshot import Activity, ModalityView
 from app.fleet.usage import Revise
@@ -21,6 +22,7 @@ class Modality:
     ``revision`` is told the modality's settings in force, and says how it would revise them by what was used.
     ``contexts`` gives the context that such settings say for models, by their names.
     ``activity`` is what health says of it by itself.
+    ``benchmark`` is the question by which its models are measured; None: they are not.
     ``serves`` false: its doors answer 501 in the caller's dialect until an engine and an adapter exist.
     """
 
@@ -35,6 +37,7 @@ class Modality:
     revision: Callable[[Any], Revise | None] | None = None
     contexts: Callable[[Any], Mapping[str, int]] | None = None
     serves: bool = True
+    benchmark: Exercise | None = None
     activity: Activity = field(default_factory=Activity)
 
     @property

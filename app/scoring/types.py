@@ -23,8 +23,8 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     ``context_needed`` is what prompt and output take, or what the client asked for. ``needs`` are capabilities
     (``vision``, ``tools``) without which the answer would be of another nature. ``resizes``: the request can tell an
     engine how much context to load. ``digest`` is the only one that will do (``Candidate.digest``). ``sized``: the work
-    is cut to the speed of the node that takes it, so that nobody is too slow for it. ``at`` is the only (node, engine) that
-    will do, and ``resident`` asks for one that has the model in memory: both are meant by whoever measures.
+    is cut to the speed of the node that takes it, so that nobody is too slow for it. ``at`` is the only (node, engine)
+    that will do, and ``resident`` asks for one that has the model in memory: both are for whoever measures.
     """
 
     modality: str

@@ -120,8 +120,8 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 class BenchmarkRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One run of the fleet's benchmark. Field names are the public ones of ``/dashboard/api/benchmarks``.
 
-    ``tokens_per_sec`` is the pace of one answer by the engines' own counters, ``throughput_tok_s`` all their tokens over
-    the time of the run. ``gave_way`` counts requests that were ended because somebody else wanted the node.
+    ``tokens_per_sec`` is the pace of one answer by the engines' own counters, ``throughput_tok_s`` all their tokens
+    over the time of the run. ``gave_way`` counts requests that were ended because somebody else wanted the node.
     """
 
     run_id: str

@@ -1,4 +1,4 @@
-"""The open history, and the few rows that are kept for good: settings, admitted nodes, benchmark runs. Knows no request."""
+"""The open history, and the few rows kept for good: settings, admitted nodes, benchmark runs. Knows no request."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

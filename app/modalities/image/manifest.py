@@ -5,6 +5,7 @@ from pathlib import Path
 from app.fleet.snapshot import Activity
 from app.modalities.base import Modality
 from app.modalities.image.adapter import OPERATION
+from app.modalities.image.benchmark import EXERCISE
 from app.modalities.image.catalogue import CATALOG
 from app.modalities.image.controller import Images
 from app.scoring import policy
@@ -19,6 +20,7 @@ MODALITY = Modality(
     icon="image",
     policy=policy.load((HERE / "policy.toml").read_text("utf-8")),
     catalog=CATALOG,
+    benchmark=EXERCISE,
     activity=Activity(
         vital="image_generations_24h",
         done="image_generation",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from app import catalog
 from app.modalities.base import Modality
+from app.modalities.llm.benchmark import EXERCISE
 from app.modalities.llm.controller import Chat, Messages
 from app.modalities.llm.sizing import revision, said
 from app.scoring import policy
@@ -21,4 +22,5 @@ MODALITY = Modality(
     catalog=catalog.load((HERE / "catalog.toml").read_text("utf-8")),
     revision=revision,
     contexts=said,
+    benchmark=EXERCISE,
 )
