@@ -102,9 +102,9 @@ ADDRESSES = {
 
 PURE = (
     "app.scoring", "app.catalog", "app.dialects", "app.errors", "app.tell", "app.banner", "app.api.trust",
-    "app.api.facts", "app.bench.exercise", "app.bench.measure", "app.bench.plan",
-    "app.fleet.address", "app.fleet.admission", "app.fleet.job", "app.fleet.judge",
-    "app.fleet.latency", "app.fleet.queue", "app.fleet.registry", "app.fleet.snapshot", "app.fleet.view",
+    "app.api.facts", "app.bench.exercise", "app.bench.measure", "app.bench.plan", "app.fleet.address",
+    "app.fleet.admission", "app.fleet.decisions", "app.fleet.job", "app.fleet.judge", "app.fleet.latency",
+    "app.fleet.queue", "app.fleet.registry", "app.fleet.snapshot", "app.fleet.view",
     "app.fleet.placement", "app.fleet.pull",
     "app.fleet.watch", "app.insight", "app.modalities.*.adapter", "app.modalities.*.body", "app.modalities.*.context",
     "app.modalities.*.dialects", "app.modalities.*.schema", "app.modalities.*.translate_*", "app.modalities.body",

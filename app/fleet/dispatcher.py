@@ -24,6 +24,7 @@ from app.errors import (
     Unservable,
 )
 from app.fleet.autopull import AutoPull, Tell, absent
+from app.fleet.decisions import Decision
 from app.fleet.first import first_of_stream, plainer, whole
 from app.fleet.job import Call, Job, Key, Outcome, Route
 from app.fleet.judge import Court
@@ -160,8 +161,12 @@ class Dispatcher:
             waits_from = self._clock()
             try:
                 lease = await self._lease(ticket, trail, tell)
+            except HerdError:
+                self._remember(ticket, None)
+                raise
             finally:
                 trail.waited_s += self._clock() - waits_from
+            self._remember(ticket, lease)
             try:
                 return await self._attempt(job, lease, trail)
             except (RequestError, NotServed) as error:  # this engine cannot be asked such a thing; another may
@@ -177,6 +182,17 @@ class Dispatcher:
                     raise _final(error) from error
                 ticket.exclude(lease.chosen.candidate, error, self._clock())
                 self._ledger.attempt_failed(trail, error)
+
+    def _remember(self, ticket: Ticket, lease: Lease | None) -> None:
+        """Only references are kept: the facts are frozen, and nobody copies them on a request's way."""
+        verdict = ticket.verdict if lease is None else lease.placed
+        if verdict is not None:
+            self._court.decisions.note(
+                Decision(
+                    request_id=ticket.job.id, demand=ticket.job.demand, known=ticket.known, verdict=verdict,
+                    chosen=None if lease is None else lease.chosen, attempt=ticket.attempts,
+                )
+            )  # fmt: skip
 
     async def _serve_parts(self, division: Division, trail: Trail) -> Reply:
         reply = await division.serve()

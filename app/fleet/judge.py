@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from app.catalog import Catalog
 from app.fleet.breaker import Breaker
+from app.fleet.decisions import SUBSTITUTES, Decisions, Known
 from app.fleet.job import Key, Where
 from app.fleet.latency import Latency
 from app.fleet.pause import Pauses
@@ -41,12 +42,20 @@ class Court:
         self._categories: dict[str, str] = {}
         self.breaker = Breaker()
         self.pauses = Pauses()
+        self.decisions = Decisions()
         self.queue = Queue(self._judge_ticket)
         self.now = 0.0
 
     def policy(self, demand: Demand) -> str:
         """The name of the policy that judges the demand."""
         return self._chains[demand.modality].policy.name
+
+    def chain(self, modality: str) -> Chain | None:
+        return self._chains.get(modality)
+
+    def adopt(self, modality: str, chain: Chain) -> None:
+        """Judge by this one from the next judgement on."""
+        self._chains[modality] = chain
 
     def usual(self, model: str, tokens: int) -> Demand:
         """What a client of this model would demand: of the kind its nodes say it is, else of the first that serves."""
@@ -64,15 +73,16 @@ class Court:
     def judge(self, demand: Demand, now: float) -> Verdict:
         """What would become of this demand now, were it to arrive behind all who wait."""
         self.now = now
-        return self._choose(demand, self._everybody(), ())
+        return self._choose(demand, self._everybody(), ())[0]
 
     def candidates(self, model: str) -> list[Candidate]:
         return self._candidates(self._registry.holdings(model_key(model)), self._everybody())
 
     def _judge_ticket(self, ticket: Ticket, counts: Counts) -> Verdict:
-        return self._choose(ticket.job.demand, counts, ticket.excluded)
+        verdict, ticket.known = self._choose(ticket.job.demand, counts, ticket.excluded)
+        return verdict
 
-    def _choose(self, demand: Demand, counts: Counts, excluded: Collection[Where]) -> Verdict:
+    def _choose(self, demand: Demand, counts: Counts, excluded: Collection[Where]) -> tuple[Verdict, Known]:
         """Nodes are left out where they are ``excluded``: they failed this job there already."""
 
         def judged(holdings: Iterable[Holding]) -> list[Candidate]:
@@ -82,10 +92,13 @@ class Court:
 
         def substitutes() -> list[Candidate]:
             category = self._category(model_key(demand.models[0]))
-            return judged(one for one in self._registry.loaded() if self._category(one.key) == category)
+            found = by_model[SUBSTITUTES] = judged(
+                one for one in self._registry.loaded() if self._category(one.key) == category
+            )
+            return found
 
         by_model = {name: judged(self._registry.holdings(model_key(name))) for name in demand.models}
-        return choose(self._chains[demand.modality], demand, by_model, substitutes)
+        return choose(self._chains[demand.modality], demand, by_model, substitutes), by_model
 
     def _everybody(self) -> Counts:
         queue = self.queue

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from app.errors import HerdError
+from app.fleet.decisions import Known
 from app.fleet.job import Job, Key, Lane, Where
 from app.fleet.loads import Loads
 from app.fleet.pull import Pull
@@ -78,7 +79,7 @@ class Ticket:
     ``keys`` are the models whose changes concern it. ``first_planned`` is the first that it waited for.
     ``held_since`` is set while nobody may serve it. ``failure`` is what became of its last attempt. Tickets of one
     ``kind`` have the same candidates. ``pull`` is what it waits for while its model is brought, and ``pull_s`` how long
-    it may.
+    it may. ``known`` are the candidates it was last judged by.
     """
 
     id: int
@@ -94,6 +95,7 @@ class Ticket:
     first_planned: Key | None = None
     held_since: float | None = None
     verdict: Verdict | None = None
+    known: Known = field(default_factory=dict)
     attempts: int = 0
     pull: Pull | None = None
     pull_s: float = 0.0

@@ -16,7 +16,7 @@ from app.web import assets, view
 from app.web.doors.health import HEALTH, HealthApi, HealthPage
 from app.web.doors.insights import APPS, MODELS, TRENDS, AppsPage, ModelsPage, TrendsPage
 from app.web.doors.overview import OVERVIEW, OverviewController
-from app.web.doors.requests import REQUESTS, RequestsPage
+from app.web.doors.requests import REQUESTS, DecisionsApi, RequestsPage
 from app.web.doors.usage import UsageApi
 from app.web.live import Live, TakeSnapshot, TakeTraces
 from app.web.view import NavItem
@@ -29,7 +29,9 @@ def live(take_snapshot: TakeSnapshot, take_traces: TakeTraces) -> Live:
     return Live(take_snapshot, take_traces, view.environment())
 
 
-HANDLERS = (OverviewController, RequestsPage, TrendsPage, ModelsPage, AppsPage, UsageApi, HealthPage, HealthApi)
+HANDLERS = (
+    OverviewController, RequestsPage, DecisionsApi, TrendsPage, ModelsPage, AppsPage, UsageApi, HealthPage, HealthApi,
+)  # fmt: skip
 
 
 def routers(live: Live, handlers: Sequence[type[Controller]] = HANDLERS) -> list[Router]:

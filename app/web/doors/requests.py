@@ -1,5 +1,6 @@
 """The doors of requests: a list with filters, and one request by itself. Knows no table and no template's words."""
 
+from typing import Any
 from urllib.parse import urlencode
 
 from litestar import Controller, get
@@ -8,8 +9,11 @@ from litestar.exceptions import NotFoundException
 from litestar.params import FromPath, FromQuery
 from litestar.response import Template
 
+from app.errors import NotFound
+from app.fleet.judge import Court
 from app.store import queries
 from app.store.store import Store
+from app.web.decisions import decision_twin, decision_view
 from app.web.doors.spans import span_of_page
 from app.web.ranges import CHOICES, Range
 from app.web.requests import CHOICES as OUTCOMES
@@ -56,9 +60,26 @@ class RequestsPage(Controller):
 
     @get("/{request_id:str}")
     async def one(
-        self, store: NamedDependency[Store], nav: NamedDependency[tuple[NavItem, ...]], request_id: FromPath[str]
+        self,
+        store: NamedDependency[Store],
+        court: NamedDependency[Court],
+        nav: NamedDependency[tuple[NavItem, ...]],
+        request_id: FromPath[str],
     ) -> Template:
         found = await queries.recent_traces(store, limit=1, request_id=request_id)
         if not found:
             raise NotFoundException(f"no request {request_id} is kept")
-        return page(REQUEST, nav, it=request_row(found[0]), part="request")
+        kept = court.decisions.find(request_id)
+        decision = None if kept is None else decision_view(kept)
+        return page(REQUEST, nav, it=request_row(found[0]), part="request", decision=decision)
+
+
+class DecisionsApi(Controller):
+    path = "/dashboard/api/decisions"
+
+    @get("/{request_id:str}", summary="Who was ranked and who refused for one of the last 500 requests, and why")
+    async def one(self, court: NamedDependency[Court], request_id: FromPath[str]) -> dict[str, Any]:
+        kept = court.decisions.find(request_id)
+        if kept is None:
+            raise NotFound(f"the decision about {request_id} is no longer kept")
+        return decision_twin(kept)

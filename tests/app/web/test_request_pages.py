@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from fakes.fake_ollama import FakeOllama
+from running import RunningRouter
 from traces import attempt, trace
 from web_house import House, web_house
 
@@ -80,3 +82,29 @@ def test_a_request_that_is_not_kept_is_said_to_be_so(house: House) -> None:
     answer = house.get("/dashboard/requests/nobody")
     assert answer.status_code == 404
     assert "nobody" in answer.text
+
+
+def test_a_request_that_was_just_served_shows_everybody_who_was_ranked_or_refused(house: House) -> None:
+    async def asked(router: RunningRouter) -> str:
+        async with FakeOllama() as fake:
+            await router.join("ranked", fake)
+            await router.join("sick", fake, healthy=False)
+            asking = {"model": "smollm2:135m", "messages": [], "stream": False}
+            answer = await router.http.post("/api/chat", json=asking)
+            request_id = str(answer.headers["X-Request-Id"])
+            await router.traces(request_id=request_id)
+            return request_id
+
+    request_id = house.do(asked)
+    shown = house.get(f"/dashboard/requests/{request_id}").text
+    assert "Chosen" in shown
+    assert "sick" in shown
+    told = house.get(f"/dashboard/api/decisions/{request_id}").json()
+    assert (told["chosen"], [one["node_id"] for one in told["scored"]]) == ("ranked", ["ranked"])
+    assert told["scored"][0]["points"]["thermal"] == 50
+    assert [(one["node_id"], one["filter"]) for one in told["refused"]] == [("sick", "serves")]
+
+
+def test_of_a_request_whose_decision_is_not_kept_the_page_says_so(house: House) -> None:
+    assert "Of this one only what stands above is left" in house.get("/dashboard/requests/req-1001").text
+    assert house.get("/dashboard/api/decisions/req-1001").status_code == 404
