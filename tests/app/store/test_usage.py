@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from traces import NOW, trace
 
-from app.store.database import FILE, migrate
+from app.store.database import FILE, _upgrade, migrate
 from app.store.records import TraceRecord
 from app.store.store import Store
 from app.store.usage import used
@@ -112,7 +112,7 @@ async def test_what_went_wrong_is_counted_by_its_kind(store: Store) -> None:
 
 
 def test_a_history_from_before_is_summed_when_it_is_opened(tmp_path: Path) -> None:
-    migrate(tmp_path)
+    _upgrade(tmp_path / FILE, "0002")
     with sqlite3.connect(tmp_path / FILE) as file:
         columns = {
             "id": 1, "request_id": "r", "model": "m", "original_model": "m", "node_id": "n", "status": "completed",
@@ -124,11 +124,6 @@ def test_a_history_from_before_is_summed_when_it_is_opened(tmp_path: Path) -> No
         names = ", ".join(columns)
         file.execute(f"INSERT INTO trace ({names}) VALUES ({', '.join('?' * len(columns))})", tuple(columns.values()))
         file.execute("INSERT INTO trace_tag (tag, trace_id) VALUES ('t', 1)")
-        file.execute("DROP TABLE hour_sum")
-        file.execute("DROP TABLE tag_sum")
-        file.execute("DROP INDEX ix_trace_fallback")
-        [version] = [name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE name LIKE '%version%'")][:1]
-        file.execute(f"UPDATE {version} SET version_num = '0002'")
     file.close()
     migrate(tmp_path)
     with sqlite3.connect(tmp_path / FILE) as file:
