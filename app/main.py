@@ -64,8 +64,8 @@ from app.store.records import SettingRecord, TraceRecord
 from app.store.store import Store
 from app.store.writer import TraceWriter
 from app.web.checkup import Checkup
+from app.web.doors.missing import for_people
 from app.web.live import Live
-from app.web.missing import for_people
 from app.web.pages import PAGES, routers, template_config
 from app.web.pages import live as live_of
 from node.version import own_version

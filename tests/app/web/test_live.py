@@ -73,7 +73,7 @@ def test_the_first_event_is_the_whole_page_and_says_when_to_come_back(site: Site
         assert opened.answer.headers["content-type"].startswith("text/event-stream")
         assert opened.answer.headers["content-security-policy"]
         assert opened.lines[0] == "retry: 2000\n"
-        assert set(first) == {"totals", "nodes", "queues", "waiting", "requests"}
+        assert set(first) == {"totals", "nodes", "pulls", "queues", "waiting", "requests"}
         assert len(first["requests"]["parts"]) == len(first["requests"]["order"]) == 30
 
 

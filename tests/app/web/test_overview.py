@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shown_fleet import GIB, MARKUP, NOW, fleet, history, llm, marked_up, studio, trace, workstation
 
-from app.fleet.snapshot import FleetSnapshot, LineView, NodeView
+from app.fleet.snapshot import FleetSnapshot, LineView, NodeView, PullView
 from app.store.records import AttemptRecord
 from app.web.nodes import NodeCard, node_card
 from app.web.overview import sketches, view
@@ -241,3 +241,30 @@ def test_sizes_counts_and_contexts_carry_their_unit() -> None:
 def test_any_name_makes_a_plain_element_id(name: str) -> None:
     assert dom_key(name).isalnum()
     assert dom_key(name).isascii()
+
+
+def test_a_node_offers_what_makes_sense_for_it_as_it_is() -> None:
+    verbs = {card.name: [one.verb for one in card.actions] for card in view(fleet(), [], NOW).nodes}
+    assert verbs["mac-studio"] == ["drain", "pause", "pause", "pause"]
+    assert verbs["old-laptop"] == verbs["kitchen-mini"] == ["forget"]
+
+
+def test_a_drained_node_and_a_paused_one_offer_to_resume() -> None:
+    drained, paused = (
+        msgspec.structs.replace(studio(), draining=True),
+        msgspec.structs.replace(studio(), capacity=Capacity(mode="paused", availability=0)),
+    )
+    for node in (drained, paused):
+        [card] = view(FleetSnapshot(taken_at=NOW, nodes=(node,)), [], NOW).nodes
+        assert [one.verb for one in card.actions] == ["resume"]
+
+
+def test_pulls_and_resting_engines_are_shown() -> None:
+    pull = PullView(
+        node_id="mac", model="qwen3:8b", status="pulling", completed_bytes=GIB, total_bytes=4 * GIB, wanted=1
+    )
+    node = msgspec.structs.replace(studio(), resting=("mflux",))
+    page = view(FleetSnapshot(taken_at=NOW, nodes=(node,), pulls=(pull,), rebalanced=3, prewarmed=1), [], NOW)
+    assert [(row.model, row.share, row.text) for row in page.pulls] == [("qwen3:8b", 0.25, "1.0 / 4.0 GiB")]
+    assert [(engine.name, engine.resting) for engine in page.nodes[0].engines] == [("ollama", False), ("mflux", True)]
+    assert [(lines.item.moved, lines.item.prewarmed) for lines in sketches(page)["queues"]] == [(3, 1)]
