@@ -187,6 +187,18 @@ class Registry:
         self._came.pop((node_id, engine, key), None)
         self._reindex(node_id)
 
+    def engines(self, node: Node) -> tuple[EngineReport, ...]:
+        """Its engines as it reported them, without the models that they deny since then."""
+        gone = {place[1:] for place in self._gone if place[0] == node.node_id}
+        if not gone:
+            return node.heartbeat.engines
+        return tuple(
+            msgspec.structs.replace(
+                one, models=tuple(model for model in one.models if (one.name, model_key(model.name)) not in gone)
+            )
+            for one in node.heartbeat.engines
+        )
+
     def _found_again(self, node_id: str, now: float) -> bool:
         """Whether a report that still lists what its engine denied is one too many to be old."""
         for place, since in list(self._gone.items()):

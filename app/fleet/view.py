@@ -76,7 +76,7 @@ class Viewer:
                 draining=node.draining,
                 seen_s_ago=max(0.0, now - node.seen_at),
                 machine=node.heartbeat.machine,
-                engines=node.heartbeat.engines,
+                engines=self._registry.engines(node),
                 traffic=node.heartbeat.traffic,
                 capacity=node.heartbeat.capacity,
                 running=self._queue.node_running(node.node_id),

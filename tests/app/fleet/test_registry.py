@@ -89,6 +89,14 @@ def test_a_model_the_engine_denies_is_gone_until_the_inventory_changes(registry:
     assert len(registry.holdings("m:1")) == 1
 
 
+def test_a_picture_of_a_node_leaves_out_what_its_engine_denies(registry: Registry) -> None:
+    registry.apply(node("a", model("m:1"), model("m:2")), "10.0.0.2", 0.0)
+    [here] = registry.nodes()
+    assert registry.engines(here) is here.heartbeat.engines
+    registry.model_gone("a", "ollama", "m:1")
+    assert [one.name for engine in registry.engines(here) for one in engine.models] == ["m:2"]
+
+
 def test_a_model_the_engine_denied_is_there_again_when_its_inventory_lists_it_for_long(registry: Registry) -> None:
     """It was away for a moment between two looks, or the engine erred: nothing else would ever bring it back."""
     for now in (0.0, 5.0, 20.0, 36.0):
