@@ -3,8 +3,8 @@
 For each node, the roomiest first (room: its memory less what the system takes, and no model over half of that):
  0. What was used most, is there already and fits, is kept.
  1. For each category that nothing was chosen for yet, in order of use: the best rated model that fits what is left. If
-    its family is on the node already, or the model on two nodes, another family of its own category instead. It must
-    fit the disk too, unless it is there.
+    its family is on the node already, or the model on two nodes, another family instead: one that serves the category,
+    else one of the best's own. It must fit the disk too, unless it is there.
  2. Whatever is left holds a small quick one.
 """
 
@@ -209,7 +209,10 @@ def _cover(
     often = spread.get(best.name, 0) >= SPREAD
     if best.family in node.families or often:
         taken = (best.family, *node.families, *(o.family for o in offers.models if spread.get(o.name, 0) >= SPREAD))
-        other = offers.best(best.category, node.most_gb, without=taken, primary=True)
+        other = None
+        if best.category != category:  # another that serves what is wanted comes before another of the best's own kind
+            other = offers.best(category, node.most_gb, without=taken)
+        other = other or offers.best(best.category, node.most_gb, without=taken, primary=True)
         if other is None and best.family in node.families:
             return
         best = other or best

@@ -123,3 +123,10 @@ def test_a_list_of_offers_that_makes_no_sense_is_refused_with_its_place() -> Non
         load('as_of = "2026"\nsources = []\n[[models]]\nname = "a"\ntitle = "a"\nfamily = "a"\ncategory = "x"\n')
     with pytest.raises(OffersInvalid):
         load("as_of = ")
+
+
+def test_another_family_that_serves_the_category_comes_before_another_of_the_bests_own() -> None:
+    used = [Used(model="gemma3:27b", requests=9, category="general")]
+    place = Place(node_id="a", memory_gb=128, models={"gemma3:27b": None})
+    by_category = {one.category: one.model for one in recommend([place], used, OFFERS)[0].recommendations}
+    assert by_category["creative"] == "mistral-nemo:12b"
