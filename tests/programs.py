@@ -52,7 +52,7 @@ def speech_model() -> Path:
     return Path(found.submodule_search_locations[0]) / "model"
 
 
-def eventually(look: Callable[[], T], *, within_s: float = 20.0, every_s: float = 0.05, what: str = "it") -> T:
+def eventually(look: Callable[[], T], *, within_s: float = 60.0, every_s: float = 0.05, what: str = "it") -> T:
     """The first true thing that ``look`` returns; whoever is not there yet may refuse connections."""
     deadline = time.monotonic() + within_s
     while True:
