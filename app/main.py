@@ -47,6 +47,7 @@ from app.fleet.registry import Registry
 from app.fleet.snapshot import FleetSnapshot
 from app.fleet.upkeep import Upkeep
 from app.fleet.view import Viewer
+from app.insight import offers
 from app.lifespan import lifespan
 from app.modalities.base import Modality
 from app.modalities.http import Entrance
@@ -63,11 +64,13 @@ from app.store import queries
 from app.store.records import SettingRecord, TraceRecord
 from app.store.store import Store
 from app.store.writer import TraceWriter
+from app.web.adviser import Adviser
 from app.web.checkup import Checkup
 from app.web.doors.missing import for_people
 from app.web.live import Live
 from app.web.pages import PAGES, routers, template_config
 from app.web.pages import live as live_of
+from app.web.pull_board import PullBoard
 from node.version import own_version
 from node.wire import model_key
 
@@ -209,6 +212,11 @@ async def create_router(
         ),
         "upkeep": Upkeep(
             registry=registry, nodes=nodes, placement=placement, arrivals=arrivals, pulls=pulls, clock=time.monotonic
+        ),
+        "pull_board": PullBoard(pulls),
+        "adviser": Adviser(
+            store=store, take_snapshot=take_snapshot, catalog=catalog, clock=time.monotonic, wall=time.time,
+            offers=offers.load((Path(__file__).parent / "insight" / "offers.toml").read_text("utf-8")),
         ),
     }  # fmt: skip
     app = Litestar(

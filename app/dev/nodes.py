@@ -50,6 +50,7 @@ class Player:
             memory_available_bytes=max(total // 20, int(total * 0.86) - models),
             pressure="normal",
             disk_free_bytes=int(total * 2.4),
+            disk_total_bytes=int(total * 4),
             gpus=gpus,
         )
 

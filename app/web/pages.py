@@ -16,12 +16,13 @@ from app.web import assets, view
 from app.web.doors.health import HEALTH, HealthApi, HealthPage
 from app.web.doors.insights import APPS, MODELS, TRENDS, AppsPage, ModelsPage, TrendsPage
 from app.web.doors.overview import OVERVIEW, OverviewController
+from app.web.doors.recommendations import RECOMMENDATIONS, ModelsApi, RecommendationsPage
 from app.web.doors.requests import REQUESTS, DecisionsApi, RequestsPage
 from app.web.doors.usage import UsageApi
 from app.web.live import Live, TakeSnapshot, TakeTraces
 from app.web.view import NavItem
 
-PAGES = (OVERVIEW, REQUESTS, TRENDS, MODELS, APPS, HEALTH)
+PAGES = (OVERVIEW, REQUESTS, TRENDS, MODELS, APPS, HEALTH, RECOMMENDATIONS)
 
 
 def live(take_snapshot: TakeSnapshot, take_traces: TakeTraces) -> Live:
@@ -31,6 +32,7 @@ def live(take_snapshot: TakeSnapshot, take_traces: TakeTraces) -> Live:
 
 HANDLERS = (
     OverviewController, RequestsPage, DecisionsApi, TrendsPage, ModelsPage, AppsPage, UsageApi, HealthPage, HealthApi,
+    RecommendationsPage, ModelsApi,
 )  # fmt: skip
 
 

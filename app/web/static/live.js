@@ -132,6 +132,7 @@
     later(Number(renewed.dataset.renew) * 1000, renew);
     say(document.hidden ? "off" : "on", document.hidden ? "Paused" : "Live");
   }
+  document.addEventListener("herd:new", (event) => localise(event.target)); // a part that a page's own script brought
   if (!main) return;
   document.addEventListener("visibilitychange", () => (document.hidden ? (close(), say("off", "Paused")) : open()));
   window.addEventListener("pagehide", close);
