@@ -225,6 +225,8 @@ def _cover(
 
 def _reason(offer: Offer, category: str, requests: int) -> str:
     words = [f"{requests} {category} requests in the last day" if requests else f"covers {category}"]
+    if not offer.serves(category):
+        words.append("nothing that is made for it fits, this comes next")
     if offer.mmlu is not None and offer.mmlu >= NOTABLE:
         words.append(f"MMLU {offer.mmlu:g} %")
     if offer.humaneval is not None and offer.humaneval >= NOTABLE:

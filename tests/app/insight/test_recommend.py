@@ -130,3 +130,10 @@ def test_another_family_that_serves_the_category_comes_before_another_of_the_bes
     place = Place(node_id="a", memory_gb=128, models={"gemma3:27b": None})
     by_category = {one.category: one.model for one in recommend([place], used, OFFERS)[0].recommendations}
     assert by_category["creative"] == "mistral-nemo:12b"
+
+
+def test_a_model_of_another_kind_that_stands_in_says_so() -> None:
+    used = [Used(model=name, requests=9, category="general") for name in ("gemma3:27b", "mistral-nemo:12b")]
+    place = Place(node_id="a", memory_gb=128, models={"gemma3:27b": None, "mistral-nemo:12b": None})
+    [one] = [one for one in recommend([place], used, OFFERS)[0].recommendations if one.category == "creative"]
+    assert "nothing that is made for it fits" in one.reason
