@@ -123,7 +123,7 @@ def summary(plans: tuple[NodePlan, ...], usage: Usage) -> str:
 
 
 def _counted(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
+    return f"{number:,} {one if number == 1 else many}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def _by_category(used: Iterable[Used]) -> dict[str, int]:

@@ -5,6 +5,7 @@ Advice may be minutes old; what is there, what can be pulled and what is on its 
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -16,7 +17,7 @@ from app.insight.stock import NodeStock, StockModel
 from app.web.insights import Figure
 from app.web.nodes import Gauge
 from app.web.pull_board import PullRow
-from app.web.view import count, dom_key, percent, size
+from app.web.view import count, dom_key, percent, size, whole_seconds
 from node.wire import model_key
 
 ICONS = {
@@ -27,7 +28,7 @@ ICONS = {
     "fast-chat": "zap",
 }
 OPEN_NODES = 3
-"""Nodes whose models are shown at once; of more, each is opened by hand."""
+"""Nodes whose models are all shown; of more, those of one that was chosen."""
 TONES = {"high": "accent", "medium": "", "low": ""}
 
 
@@ -85,12 +86,15 @@ class StockRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StockCard(msgspec.Struct, frozen=True, kw_only=True):
+    """What lies on one node's disk. ``rows`` are only there if it is ``opened``; ``href`` opens it."""
+
     key: str
     name: str
     summary: str
     rows: tuple[StockRow, ...]
     deletable: bool
     opened: bool
+    href: str
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +102,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
     summary: str
     generated_at: float
+    age: str
     figures: tuple[Figure, ...]
     coverage: tuple[Coverage, ...]
     plans: tuple[NodePlanCard, ...]
@@ -108,8 +113,15 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def shown(
-    advice: Advice, stocks: Sequence[NodeStock], snapshot: FleetSnapshot, pulls: Sequence[PullRow], offers: Offers
+    advice: Advice,
+    stocks: Sequence[NodeStock],
+    snapshot: FleetSnapshot,
+    pulls: Sequence[PullRow],
+    offers: Offers,
+    *,
+    opened: str = "",
 ) -> Shown:
+    """``opened`` is the node whose models are to be shown, where not all are."""
     nodes = {node.node_id: node for node in here(snapshot)}
     by_key = {model_key(offer.name): offer for offer in offers.models}
     icons = {modality.name: modality.icon for modality in snapshot.modalities} | ICONS
@@ -119,6 +131,7 @@ def shown(
     return Shown(
         summary=advice.fleet_summary,
         generated_at=advice.generated_at,
+        age=_age(snapshot.taken_at - advice.generated_at),
         figures=_figures(advice),
         coverage=tuple(_coverage(advice, category, icons) for category in advice.usage.category_coverage),
         plans=tuple(
@@ -126,11 +139,15 @@ def shown(
             for plan in advice.nodes
             if plan.node_id in nodes
         ),
-        stocks=tuple(_stock(one, opened=len(stocks) <= OPEN_NODES) for one in stocks),
+        stocks=tuple(_stock(one, opened=len(stocks) <= OPEN_NODES or one.node_id == opened) for one in stocks),
         away=", ".join(sorted(away)),
         as_of=offers.as_of,
         sources=offers.sources,
     )
+
+
+def _age(age_s: float) -> str:
+    return f"{whole_seconds(age_s)} ago" if age_s >= 1 else "just now"
 
 
 def _figures(advice: Advice) -> tuple[Figure, ...]:
@@ -240,13 +257,15 @@ def _stock(one: NodeStock, *, opened: bool) -> StockCard:
         f"{unused} unused" if unused else "",
         "" if one.disk_available_gb is None else f"{size(int(one.disk_available_gb * GB))} free",
     ]
+    key = dom_key(one.node_id)
     return StockCard(
-        key=dom_key(one.node_id),
+        key=key,
         name=one.node_id,
         summary=" · ".join(part for part in parts if part),
-        rows=tuple(_row(one.node_id, model) for model in one.models),
+        rows=tuple(_row(one.node_id, model) for model in one.models) if opened else (),
         deletable=any(model.deletable for model in one.models),
         opened=opened,
+        href=f"?{urlencode({'node': one.node_id})}#stock-{key}",
     )
 
 

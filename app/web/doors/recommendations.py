@@ -44,9 +44,10 @@ class RecommendationsPage(Controller):
         pull_board: NamedDependency[PullBoard],
         nav: NamedDependency[tuple[NavItem, ...]],
         refresh: FromQuery[str] = "",
+        node: FromQuery[str] = "",
     ) -> Template:
         advice, stocks = await adviser.advice(anew=refresh == "1"), await adviser.stock()
-        it = shown(advice, stocks, adviser.snapshot(), pull_board.rows(), adviser.offers)
+        it = shown(advice, stocks, adviser.snapshot(), pull_board.rows(), adviser.offers, opened=node)
         return page(RECOMMENDATIONS, nav, it=it)
 
 

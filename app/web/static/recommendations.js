@@ -120,7 +120,7 @@
   // --- the page as it is now, part by part: what a person holds stays in their hands
 
   async function renew() {
-    const answer = await fetch(location.pathname).catch(() => null);
+    const answer = await fetch(location.pathname + location.search).catch(() => null);
     if (!answer?.ok) return;
     const next = parser.parseFromString(await answer.text(), "text/html");
     for (const old of all(document, "[data-part]:not([data-kept])")) {
@@ -219,7 +219,11 @@
   });
 
   document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });
-  if (new URLSearchParams(location.search).has("refresh")) history.replaceState(null, "", location.pathname);
+  const query = new URLSearchParams(location.search);
+  if (query.has("refresh")) {
+    query.delete("refresh"); // a reload is no wish for a new plan
+    history.replaceState(null, "", `${location.pathname}${query.size ? `?${query}` : ""}${location.hash}`);
+  }
   for (const part of all(document, "[data-part]")) count(part);
   look();
 })();

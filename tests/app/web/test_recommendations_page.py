@@ -279,6 +279,18 @@ async def test_a_pull_of_what_is_not_recommended_is_shown_too() -> None:
         await pulls_are(router, "done")
 
 
+async def test_of_a_large_fleet_the_models_of_one_node_are_shown_that_was_chosen() -> None:
+    async with having() as fake, running_router() as router:
+        for number in range(4):
+            await join(router, f"n{number}", fake, loaded(f"own-{number}:1b"))
+        page = (await router.http.get("/dashboard/recommendations")).text
+        assert page.count('class="card stock closed"') == 4
+        assert 'href="?node=n2#stock-' in page
+        page = (await router.http.get("/dashboard/recommendations?node=n2")).text
+        assert page.count('class="card stock closed"') == 3
+        assert 'data-model="own-2:1b"' in page
+
+
 async def test_without_a_node_the_page_says_what_to_do_first() -> None:
     async with running_router() as router:
         page = (await router.http.get("/dashboard/recommendations")).text
