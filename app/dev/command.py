@@ -19,6 +19,7 @@ from typing import Annotated
 import httpx
 from cyclopts import Parameter
 
+from app.dev.profiles import book
 from app.dev.seed import APPS, traces
 from app.processes import Failed, answers, free_port, process, until
 from app.store import queries
@@ -68,9 +69,18 @@ def _run(home: Path, wished: int, requests: int, traffic: bool) -> None:
         )
         stack.callback(nodes.wait, 20)
         stack.callback(nodes.terminate)
+        # Who asks before anybody serves gets an error, and the first thing seen would be a page of those.
+        until(lambda: _joined(http) >= len(book().node), nodes)
         token = (home / "admin-token").read_text("utf-8").strip()
         print(f"Dashboard  {base}/dashboard#admin={token}\nCtrl+C stops.", flush=True)  # noqa: T201 - its answer
         _live(http, router, nodes, traffic)
+
+
+def _joined(http: httpx.Client) -> int:
+    try:
+        return int(http.get("/fleet/status").json()["fleet"]["nodes_online"])
+    except (httpx.HTTPError, ValueError):
+        return 0
 
 
 def _live(http: httpx.Client, router: subprocess.Popen[bytes], nodes: subprocess.Popen[bytes], traffic: bool) -> None:

@@ -22,6 +22,8 @@ if __name__ == "__main__":
 
 import msgspec
 from running import loaded, running_router
+from sqlalchemy import text
+from sqlalchemy.engine import Connection
 
 from app.dev.seed import traces
 from app.fleet.snapshot import FleetSnapshot, LineView, NodeView
@@ -29,6 +31,8 @@ from app.modalities.plugin import discover
 from app.store.database import migrate
 from app.store.records import TraceRecord
 from app.store.store import Store
+from app.store.sums import ALL, add_all
+from app.store.tables import Trace
 from app.store.writer import TraceWriter
 from app.web.pages import PAGES, live
 from node.wire import EngineReport, Heartbeat, Machine
@@ -38,8 +42,8 @@ TICK_MS = 20.0
 TIMES = 7
 TICKS = 200
 GIB = 1024**3
-ALIKE = 20_000
-"""Traces that are thought out one by one; the others repeat them at other times, on other nodes, of other models."""
+ALIKE = 100_000
+"""Traces that are written by the router's own writer; the others are copies of them at other times."""
 MORE = {
     "requests, 30 days": "/dashboard/requests?range=30d",
     "requests, failed": "/dashboard/requests?range=30d&status=failed",
@@ -52,13 +56,13 @@ MORE = {
 }
 TWINS = (
     "fleet", "traces", "trends", "models", "overview", "usage", "apps", "apps/daily", "health", "recommendations",
-    "context-usage", "model-management", "benchmarks", "settings", "policies", "image-stats", "transcription-stats",
+    "context-usage", "model-management", "benchmarks", "settings", "policies",
 )  # fmt: skip
 
 
 def history(count: int, nodes: int, models: int, now: float) -> Iterator[TraceRecord]:
     random = Random(11)
-    patterns = list(traces(now, days=30, count=min(count, ALIKE)))
+    patterns = list(traces(now, days=30, count=min(count, 20_000)))
     for number in range(count):
         pattern = patterns[number % len(patterns)]
         model = f"model-{min(int(random.expovariate(8 / models)), models - 1)}:8b"
@@ -73,15 +77,36 @@ async def write(home: Path, records: Iterator[TraceRecord], count: int) -> None:
     migrate(home)
     store = await Store.open(home)
     writer = TraceWriter(store, limit=20_001)
-    started = time.monotonic()
     for number, record in enumerate(records, start=1):
         writer.put(record)
         if number % 20_000 == 0:
             await writer.flush()
-            print(f"\r{number} of {count} traces, {number / (time.monotonic() - started):.0f}/s", end="", flush=True)
     await writer.flush()
+    with store.writing.begin() as connection:
+        _repeat(connection, count)
     await store.aclose()
-    print()
+
+
+def _repeat(connection: Connection, count: int) -> None:
+    """Copies of what was written, each batch some minutes earlier, until there are enough; then all sums anew."""
+    first = connection.execute(text("SELECT count(*) FROM trace")).scalar_one()
+    columns = [column.name for column in Trace.__table__.columns]
+    changed = {
+        "id": "id + :batch * 1000000000000",
+        "request_id": "request_id || '-' || :batch",
+        "timestamp": "timestamp - :batch * 397",
+    }
+    copied = ", ".join(changed.get(name, name) for name in columns)
+    originals = list(connection.scalars(text("SELECT id FROM trace ORDER BY id")))
+    most = {"last": originals[-1]}
+    for batch in range(1, -(-count // first)):
+        which = {**most, "batch": batch}
+        into = f"INSERT INTO trace ({', '.join(columns)}) SELECT {copied} FROM trace WHERE id <= :last"
+        connection.execute(text(into), which)
+        tags = "INSERT INTO trace_tag (tag, trace_id) SELECT tag, trace_id + :batch * 1000000000000 FROM trace_tag"
+        connection.execute(text(f"{tags} WHERE trace_id <= :last"), which)
+    for statement in ("DELETE FROM hour_sum", "DELETE FROM tag_sum", *add_all(ALL)):
+        connection.execute(text(statement))
 
 
 def held(number: int, models: int) -> tuple[Any, ...]:
@@ -183,7 +208,8 @@ def main() -> None:
         home = told.keep or Path(folder)
         home.mkdir(parents=True, exist_ok=True)
         if not (home / "herd.db").exists():
-            asyncio.run(write(home, history(told.traces, told.nodes, told.models, time.time()), told.traces))
+            own = min(told.traces, ALIKE)
+            asyncio.run(write(home, history(own, told.nodes, told.models, time.time()), told.traces))
         sys.exit(0 if asyncio.run(measure(home, told.nodes, told.models)) else 1)
 
 
