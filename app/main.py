@@ -41,6 +41,7 @@ from app.fleet.ledger import Ledger
 from app.fleet.lending import Lending
 from app.fleet.node_client import NodeClient
 from app.fleet.placement import Placement
+from app.fleet.policies import Policies
 from app.fleet.prewarm import Prewarmer
 from app.fleet.pulls import Pulls
 from app.fleet.registry import Registry
@@ -127,14 +128,17 @@ async def create_router(
         latency.observe(sample.node_id, model_key(sample.model), sample.latency_s)
     catalog, keeping = Catalog.joined(modality.catalog for modality in modalities), settings.models
     operations = {modality.name: modality.operation for modality in modalities}
+    own = {modality.name: modality.policy for modality in modalities if modality.policy is not None}
     court = Court(
         registry=registry,
         latency=latency,
-        chains=_chains(settings, modalities),
+        chains={modality: Chain(policy) for modality, policy in own.items()},
         operations=operations,
         catalog=catalog,
         speeds=speeds.load((Path(__file__).parent / "scoring" / "chips.toml").read_text("utf-8")),
     )
+    policies = Policies(court=court, store=store, own=own, knobs=lambda: knobs(book.settings.score))
+    await policies.load()
     nodes = NodeClient(
         registry=registry,
         connect_timeout_s=settings.queue.connect_timeout,
@@ -204,7 +208,7 @@ async def create_router(
         "dispatcher": dispatcher, "court": court, "intake": intake, "inventory": Inventory(registry, nodes, operations),
         "store": store, "facts": facts,
         "admin_key": key, "take_snapshot": take_snapshot, "pulls": pulls,
-        "checkup": checkup, "bench": bench,
+        "checkup": checkup, "bench": bench, "policies": policies,
         "holders": Holders(registry, nodes), "lending": Lending(registry=registry, nodes=nodes),
         "entrance": Entrance(
             dispatcher, body_max=settings.server.body_max_bytes, sections=lambda: book.settings.modalities,
@@ -249,14 +253,6 @@ async def create_router(
     server = settings.server
     gate = Gate(app, key=key, hosts=_listed(server.hosts), origins=_listed(server.origins))
     return Router(app=gate, dispatcher=dispatcher, pulls=pulls, live=live, facts=facts)
-
-
-def _chains(settings: Settings, modalities: tuple[Modality, ...]) -> dict[str, Chain]:
-    """The policy of each modality that has one, with the weights that settings changed."""
-    changed = knobs(settings.score)
-    return {
-        modality.name: Chain(tune(modality.policy, changed)) for modality in modalities if modality.policy is not None
-    }
 
 
 def _contexts_said(settings: Settings, modalities: tuple[Modality, ...]) -> dict[str, int]:

@@ -134,7 +134,8 @@ def empty_database() -> bytes:
 async def running_router(
     *, server: dict[str, Any] | None = None, heartbeat: dict[str, Any] | None = None,
     llm: dict[str, Any] | None = None, models: dict[str, Any] | None = None, data_dir: Path | None = None,
-    stt: dict[str, Any] | None = None, image: dict[str, Any] | None = None, **queue: Any,
+    stt: dict[str, Any] | None = None, image: dict[str, Any] | None = None,
+    score: dict[str, Any] | None = None, **queue: Any,
 ) -> AsyncIterator[RunningRouter]:  # fmt: skip
     """A router with these settings; its data folder is new unless given."""
     with TemporaryDirectory() as folder:
@@ -146,7 +147,7 @@ async def running_router(
             heartbeat=replace(HeartbeatSettings(), **(heartbeat or {})),
             queue=replace(Queue(reap_interval=0.1), **queue),
             models=replace(Models(), **(models or {})),
-            score=Score(),
+            score=replace(Score(), **(score or {})),
             modalities={
                 **found(),
                 "llm": LanguageModels(**(llm or {})),

@@ -83,9 +83,9 @@ ADDRESSES = {
     "structlog": (
         "app.start", "app.lifespan", "app.api.errors", "app.bench.runner", "app.fleet.advertise", "app.fleet.arrivals",
         "app.fleet.dispatcher", "app.fleet.intake", "app.fleet.ledger", "app.fleet.loops", "app.fleet.pulls",
-        "app.settings.book", "app.store.writer", "app.web.live", "node.agent", "node.capacity.owner", "node.discovery",
-        "node.door", "node.engines.image_engine", "node.engines.image_run", "node.log", "node.machine.probes",
-        "node.pulse",
+        "app.fleet.policies", "app.settings.book", "app.store.writer", "app.web.live", "node.agent",
+        "node.capacity.owner", "node.discovery", "node.door", "node.engines.image_engine",
+        "node.engines.image_run", "node.log", "node.machine.probes", "node.pulse",
     ),
     "cyclopts": ("app.cli", "app.ask", "app.demo", "app.dev.command", "node.cli"),
     "msgspec": ("app", "node"),

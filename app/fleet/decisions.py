@@ -1,4 +1,4 @@
-"""What was decided for the last requests, with all that it rested on, so that it can be read and replayed. Pure."""
+"""What was decided for the last requests, with all it rested on, to be read and replayed. Pure; knows no clock."""
 
 from collections.abc import Mapping, Sequence
 

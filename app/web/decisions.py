@@ -1,4 +1,4 @@
-"""A recorded decision as people and scripts read it: everybody who was ranked or refused, and why. Pure; no HTML."""
+"""A recorded decision for people and scripts: everybody who was ranked or refused, and why. Pure; knows no HTML."""
 
 from typing import Any
 

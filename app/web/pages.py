@@ -13,9 +13,11 @@ from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.template import TemplateConfig
 
 from app.web import assets, view
+from app.web.doors.hands import hand_of
 from app.web.doors.health import HEALTH, HealthApi, HealthPage
 from app.web.doors.insights import APPS, MODELS, TRENDS, AppsPage, ModelsPage, TrendsPage
 from app.web.doors.overview import OVERVIEW, OverviewController
+from app.web.doors.policies import PoliciesApi, PoliciesPage
 from app.web.doors.recommendations import RECOMMENDATIONS, ModelsApi, RecommendationsPage
 from app.web.doors.requests import REQUESTS, DecisionsApi, RequestsPage
 from app.web.doors.usage import UsageApi
@@ -33,6 +35,7 @@ def live(take_snapshot: TakeSnapshot, take_traces: TakeTraces) -> Live:
 HANDLERS = (
     OverviewController, RequestsPage, DecisionsApi, TrendsPage, ModelsPage, AppsPage, UsageApi, HealthPage, HealthApi,
     RecommendationsPage, ModelsApi,
+    PoliciesPage, PoliciesApi,
 )  # fmt: skip
 
 
@@ -48,8 +51,11 @@ def routers(live: Live, handlers: Sequence[type[Controller]] = HANDLERS) -> list
     pages = Router(
         "/",
         route_handlers=list(handlers),
-        dependencies={"live": Provide(the_live, sync_to_thread=False), "nav": Provide(the_nav, sync_to_thread=False)},
-    )
+        dependencies={
+            "live": Provide(the_live, sync_to_thread=False), "nav": Provide(the_nav, sync_to_thread=False),
+            "hand": Provide(hand_of, sync_to_thread=False),
+        },
+    )  # fmt: skip
     return [pages, assets.router()]
 
 
