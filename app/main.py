@@ -153,7 +153,8 @@ async def create_router(
         clock=time.monotonic,
     )  # fmt: skip
     auto_pull = AutoPull(
-        pulls=pulls, catalogs={modality.name: modality.catalog for modality in modalities}, limits=keeping,
+        pulls=pulls, catalogs={modality.name: modality.catalog for modality in modalities},
+        limits=lambda: book.settings.models,
         quiet_until=time.monotonic() + 2 * settings.heartbeat.heartbeat_interval, clock=time.monotonic,
     )  # fmt: skip
     dispatcher = Dispatcher(
@@ -208,7 +209,7 @@ async def create_router(
         "dispatcher": dispatcher, "court": court, "intake": intake, "inventory": Inventory(registry, nodes, operations),
         "store": store, "facts": facts,
         "admin_key": key, "take_snapshot": take_snapshot, "pulls": pulls,
-        "checkup": checkup, "bench": bench, "policies": policies,
+        "checkup": checkup, "bench": bench, "policies": policies, "book": book,
         "holders": Holders(registry, nodes), "lending": Lending(registry=registry, nodes=nodes),
         "entrance": Entrance(
             dispatcher, body_max=settings.server.body_max_bytes, sections=lambda: book.settings.modalities,

@@ -33,7 +33,7 @@ CLOUD = re.compile(r"(.*[:-])cloud", re.IGNORECASE)
 
 
 class AutoPull:
-    """``catalogs`` are by modality; for one whose catalogue is empty nothing is ever pulled.
+    """``catalogs`` are by modality; for one whose catalogue is empty nothing is ever pulled. ``limits`` are those now.
 
     ``quiet_until`` is when every node that lives has had time to report itself, in the seconds of ``clock``.
     """
@@ -43,7 +43,7 @@ class AutoPull:
         *,
         pulls: Pulls,
         catalogs: Mapping[str, Catalog],
-        limits: Models,
+        limits: Callable[[], Models],
         quiet_until: float,
         clock: Callable[[], float],
     ) -> None:
@@ -59,7 +59,7 @@ class AutoPull:
         ``ended`` is called when the pull is over, unless the ticket was ``let_go`` before.
         """
         pull = ticket.pull = self._bring(ticket.job.demand.modality, *ticket.job.demand.models)
-        ticket.pull_s = self._limits.auto_pull_timeout
+        ticket.pull_s = self._limits().auto_pull_timeout
 
         def over() -> None:
             if ticket.pull is pull:
@@ -89,7 +89,7 @@ class AutoPull:
                 await tell(pull.text)
 
     def _bring(self, modality: str, name: str, *fallbacks: str) -> Pull:
-        most_bytes = int(self._limits.auto_pull_max_gb * GIB)
+        most_bytes = int(self._limits().auto_pull_max_gb * GIB)
         if self._pulls.find(name) is not None:  # (1)
             return self._pulls.want(name, most_bytes=most_bytes)
         self._permit(self._catalogs[modality], name, fallbacks)  # (2)
@@ -105,7 +105,7 @@ class AutoPull:
     def _permit(self, catalog: Catalog, name: str, fallbacks: tuple[str, ...]) -> None:
         if not catalog.models:
             raise absent(name, *fallbacks, hint="")
-        mode, most_gb = self._limits.auto_pull, self._limits.auto_pull_max_gb
+        mode, most_gb = self._limits().auto_pull, self._limits().auto_pull_max_gb
         if mode in ("off", "false"):
             raise absent(name, *fallbacks)
         if not PLAIN.fullmatch(name) or CLOUD.fullmatch(name):

@@ -103,6 +103,11 @@ class Policies:
         for modality, policy in self._base.items():
             self._court.adopt(modality, Chain(tune(policy, self._knobs())))
 
+    def try_knobs(self, knobs: Mapping[str, float]) -> None:
+        """Whether such settings can lie over what is in force. Raises ``PolicyInvalid``."""
+        for policy in self._base.values():
+            tune(policy, knobs)
+
     @property
     def modalities(self) -> tuple[str, ...]:
         return tuple(self._own)

@@ -41,12 +41,18 @@ def recommended(p99_tokens: int, most_tokens: int) -> int:
     return max(LEAST, 1 << (wanted - 1).bit_length())
 
 
-def context_uses(told: Iterable[TokenUse], registry: Registry) -> list[ContextUse]:
-    """One for each model, whichever way its name was spelt."""
+def allocated(registry: Registry) -> dict[str, int]:
+    """The largest context that any Ollama has loaded for each model now, by the model's key."""
     contexts: dict[str, int] = {}
     for holding in registry.loaded():
         if holding.engine.kind == "ollama":
             contexts[holding.key] = max(contexts.get(holding.key, 0), holding.model.context_length or 0)
+    return contexts
+
+
+def context_uses(told: Iterable[TokenUse], registry: Registry) -> list[ContextUse]:
+    """One for each model, whichever way its name was spelt."""
+    contexts = allocated(registry)
     found: dict[str, ContextUse] = {}
     for use in told:
         key = model_key(use.model)

@@ -39,6 +39,13 @@ A modality's setting says its own range in the field's metadata.
 """
 
 
+def bounds(known: Field[Any]) -> tuple[float, float]:
+    """The least and the most that a number may be here."""
+    name = known.name
+    told = known.metadata.get("range") or RANGES.get(name, _ANY if name.startswith("score_") else _FROM_ZERO)
+    return (told[0], told[1])
+
+
 def refusal(known: Field[Any], value: Any) -> str:
     """Why this setting may not hold ``value``; empty: it may."""
     if isinstance(value, Mapping):
@@ -47,8 +54,7 @@ def refusal(known: Field[Any], value: Any) -> str:
         return ""
     if not math.isfinite(value):
         return "must be a finite number"
-    name = known.name
-    least, most = known.metadata.get("range") or RANGES.get(name, _ANY if name.startswith("score_") else _FROM_ZERO)
+    least, most = bounds(known)
     if least <= value <= most:
         return ""
     return f"must be {least:g} or more" if math.isinf(most) else f"must be between {least:g} and {most:g}"

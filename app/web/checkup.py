@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from app.fleet.registry import Registry
 from app.fleet.snapshot import FleetSnapshot
-from app.fleet.usage import context_uses
+from app.fleet.usage import ContextUse, allocated, context_uses
 from app.insight.health import Report, report
 from app.insight.types import ROWS_LEAST, Facts, Span
 from app.store import health_queries, queries
@@ -73,6 +73,7 @@ class Checkup:
             snapshot=FleetSnapshot(taken_at=0.0), version=version, interval_s=interval_s,
             disk_reserve_bytes=disk_reserve_bytes,
         )  # fmt: skip
+        self.version = version
         self._report = Report(checked_at=0.0, score=100, vitals={}, findings=())
         self._before = Stretch()
         self._before_hour = -1.0
@@ -98,6 +99,15 @@ class Checkup:
                 )
                 self._report, self._reported_at = report(facts, wall), now
             return self._report
+
+    @property
+    def contexts(self) -> list[ContextUse]:
+        """What requests of a week took of each loaded model, as it was last weighed."""
+        return context_uses(self._uses, self._registry)
+
+    @property
+    def allocated(self) -> dict[str, int]:
+        return allocated(self._registry)
 
     async def renew(self) -> None:
         """What is due. Readers meanwhile have what was found before."""

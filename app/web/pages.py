@@ -20,11 +20,12 @@ from app.web.doors.overview import OVERVIEW, OverviewController
 from app.web.doors.policies import PoliciesApi, PoliciesPage
 from app.web.doors.recommendations import RECOMMENDATIONS, ModelsApi, RecommendationsPage
 from app.web.doors.requests import REQUESTS, DecisionsApi, RequestsPage
+from app.web.doors.settings import SETTINGS, SettingsApi, SettingsPage
 from app.web.doors.usage import UsageApi
 from app.web.live import Live, TakeSnapshot, TakeTraces
 from app.web.view import NavItem
 
-PAGES = (OVERVIEW, REQUESTS, TRENDS, MODELS, APPS, HEALTH, RECOMMENDATIONS)
+PAGES = (OVERVIEW, REQUESTS, TRENDS, MODELS, APPS, HEALTH, RECOMMENDATIONS, SETTINGS)
 
 
 def live(take_snapshot: TakeSnapshot, take_traces: TakeTraces) -> Live:
@@ -35,7 +36,7 @@ def live(take_snapshot: TakeSnapshot, take_traces: TakeTraces) -> Live:
 HANDLERS = (
     OverviewController, RequestsPage, DecisionsApi, TrendsPage, ModelsPage, AppsPage, UsageApi, HealthPage, HealthApi,
     RecommendationsPage, ModelsApi,
-    PoliciesPage, PoliciesApi,
+    PoliciesPage, PoliciesApi, SettingsPage, SettingsApi,
 )  # fmt: skip
 
 

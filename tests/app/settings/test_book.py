@@ -22,6 +22,11 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     await opened.aclose()
 
 
+async def told(store: Store) -> list[SettingRecord]:
+    """What is stored besides the list of changes."""
+    return [record for record in await store.settings() if record.section != "audit"]
+
+
 async def test_a_change_is_in_force_at_once_and_after_a_restart(store: Store) -> None:
     book = Book(Settings(), {}, wall=lambda: 12.5)
     before = book.settings
@@ -30,7 +35,7 @@ async def test_a_change_is_in_force_at_once_and_after_a_restart(store: Store) ->
     await after.load(store)
     assert (before.queue.hold_timeout, book.settings.queue.hold_timeout) == (30.0, 7.0)
     assert (after.settings, after.source("hold_timeout")) == (book.settings, "stored")
-    assert await store.settings() == [
+    assert await told(store) == [
         SettingRecord(section="queue", key="hold_timeout", value=7, changed_at=12.5, changed_by="anna")
     ]
 
@@ -45,7 +50,7 @@ async def test_what_is_set_outside_cannot_be_changed_within(store: Store, source
     with pytest.raises(SettingLocked):
         await book.reset(store, "queue", "hold_timeout", by="anna")
     assert (book.settings.queue.hold_timeout, book.source("hold_timeout")) == (5, source)
-    assert [record.value for record in await store.settings()] == [9]
+    assert [record.value for record in await told(store)] == [9]
 
 
 async def test_posting_one_entry_of_a_mapping_keeps_the_others_and_null_removes_one(store: Store) -> None:
@@ -63,7 +68,7 @@ async def test_a_bad_value_changes_nothing(store: Store) -> None:
     for section, key, value in (("queue", "hold_timeout", "long"), ("queue", "nothing", 1), ("server", "port", -1)):
         with pytest.raises(BodyInvalid):
             await book.change(store, section, key, value, by="anna")
-    assert (book.settings, await store.settings()) == (Settings(), [])
+    assert (book.settings, await told(store)) == (Settings(), [])
 
 
 async def test_a_reset_brings_the_default_back(store: Store) -> None:
@@ -81,3 +86,25 @@ async def test_an_old_database_with_strange_values_keeps_no_router_from_starting
     book = Book(Settings(), {})
     await book.load(store)
     assert (book.settings.queue.hold_timeout, book.settings.queue.max_retries) == (30.0, 1)
+
+
+async def test_each_change_is_listed_with_its_hand_and_can_be_taken_back_after_a_restart(store: Store) -> None:
+    book = Book(Settings(), {}, wall=lambda: 12.5)
+    await book.change(store, "queue", "hold_timeout", 7, by="anna")
+    await book.change(store, "queue", "hold_timeout", 8, by="bert")
+    after = Book(Settings(), {}, wall=lambda: 13.5)
+    await after.load(store)
+    assert [(one.by, one.old, one.new, one.at) for one in after.changes] == [
+        ("bert", 7.0, 8.0, 12.5), ("anna", 30.0, 7.0, 12.5),
+    ]  # fmt: skip
+    await after.undo(store, "hold_timeout", by="carl")
+    assert (after.settings.queue.hold_timeout, after.changes[0].by) == (7.0, "carl")
+    assert await after.undo(store, "queue_limit", by="carl") is None
+
+
+async def test_undoing_the_first_change_of_a_setting_puts_the_default_back(store: Store) -> None:
+    book = Book(Settings(modalities=found()), {})
+    await book.change(store, "llm", "num_ctx_overrides", {"a:1": 4096}, by="anna")
+    await book.undo(store, "num_ctx_overrides", by="anna")
+    assert book.settings.modalities["llm"].num_ctx_overrides == {}
+    assert book.source("num_ctx_overrides") == "default"
