@@ -70,7 +70,7 @@ class Book:
         """Take up what was stored. What can no longer be used is logged and passed over."""
         stored = await store.settings()
         self._now = overlay(self._given, self._held, stored)
-        told = next((record.value for record in stored if (record.section, record.key) == AUDIT), [])
+        told: Any = next((record.value for record in stored if (record.section, record.key) == AUDIT), [])
         try:
             self._changes = msgspec.convert(told, tuple[Change, ...])
         except msgspec.ValidationError:

@@ -12,6 +12,7 @@ from app.scoring.policy import Policy, PolicyInvalid, use
 from app.web.requests import SCORERS
 
 Kind = Literal["number", "switch", "text"]
+SENTENCE = re.compile(r".*?[.?](?= |$)")
 GROUPS = ("filter", "score")
 PLACE = re.compile(r"`?\$\.(filter|score)\[(\d+)\]\.?([a-z_0-9]*)|`?\$\.([a-z_]+)\.?([a-z_]*)")
 
@@ -102,7 +103,8 @@ def _named(parts: list[dict[str, Any]], name: str) -> dict[str, Any] | None:
 def _part(group: str, part: Any, held: Mapping[str, float]) -> PartForm:
     name = use(part)
     title, meaning = SCORERS.get(name, (name.replace("_", " ").capitalize(), ""))
-    first = (type(part).__doc__ or "").split("\n")[0].split("``")[0].strip()
+    said = SENTENCE.match(" ".join((type(part).__doc__ or "").split()))
+    first = said[0].replace("``", "") if said else ""
     return PartForm(
         use=name,
         title=title,
@@ -119,7 +121,7 @@ def _knob(path: str, name: str, value: Any, held: Mapping[str, float]) -> KnobFi
     if isinstance(value, bool):
         return KnobField(path=path, name=name, kind="switch", value="", on=value, held=told)
     if isinstance(value, int | float):
-        return KnobField(path=path, name=name, kind="number", value=f"{value:g}", held=told)
+        return KnobField(path=path, name=name, kind="number", value=f"{value:.12g}", held=told)
     return KnobField(path=path, name=name, kind="text", value=_written(value), held=told)
 
 

@@ -78,9 +78,13 @@ class NodeCard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def section_views(
-    settings: Settings, sources: Mapping[str, str], locked: Iterable[str], undoable: Iterable[str]
+    settings: Settings,
+    sources: Mapping[str, str],
+    locked: Iterable[str],
+    undoable: Iterable[str],
+    titles: Mapping[str, str],
 ) -> list[SectionView]:
-    """``sources`` of what is not at its default."""
+    """``sources`` of what is not at its default; ``titles`` are those of modalities' sections."""
     held, undo = set(locked), set(undoable)
     views = []
     for name, values in sections(settings):
@@ -100,7 +104,7 @@ def section_views(
                     reach=reach(name, field.name, of_modality=name in settings.modalities),
                 )
             )  # fmt: skip
-        views.append(SectionView(name=name, title=TITLES.get(name, name.capitalize()), rows=tuple(rows)))
+        views.append(SectionView(name=name, title=TITLES.get(name) or titles.get(name, name), rows=tuple(rows)))
     return views
 
 

@@ -43,16 +43,16 @@ class SettingsPage(Controller):
         take_snapshot: NamedDependency[Any],
         nav: NamedDependency[tuple[NavItem, ...]],
     ) -> Template:
-        settings = book.settings
+        settings, snapshot = book.settings, take_snapshot()
         keys = [key for _, values in sections(settings) for key in values.__dataclass_fields__]
         return page(
             SETTINGS, nav,
             sections=views.section_views(
                 settings, {key: book.source(key) for key in keys}, filter(book.locked, keys),
-                {change.key for change in book.changes},
+                {change.key for change in book.changes}, {kind.name: kind.title for kind in snapshot.modalities},
             ),
             contexts=views.context_rows(checkup.contexts, value_of(settings, views.OVERRIDES)),
-            nodes=views.node_cards(take_snapshot(), checkup.version, hostname()),
+            nodes=views.node_cards(snapshot, checkup.version, hostname()),
             changes=book.changes[:SHOWN_CHANGES], modalities=policies.modalities, version=checkup.version,
             hostname=hostname(), written=views.written,
         )  # fmt: skip

@@ -31,7 +31,7 @@ MODELS = {
 }
 ONE_REQUEST = "/dashboard/requests/dev0000000000007"
 NOWHERE = "/dashboard/nowhere"
-PATHS = (*(page.path for page in PAGES), ONE_REQUEST, NOWHERE)
+PATHS = (*(page.path for page in PAGES), "/dashboard/policies/llm", ONE_REQUEST, NOWHERE)
 LOOKS = ((390, "light"), (390, "dark"), (1440, "light"), (1440, "dark"))
 RULES = {
     "resultTypes": ["violations"],
