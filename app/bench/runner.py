@@ -48,6 +48,14 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: str = ""
 
 
+class Kinds(msgspec.Struct, frozen=True, kw_only=True):
+    """Kinds of work by name: that can be measured, that the fleet has models for, that are measured unasked."""
+
+    all: tuple[str, ...]
+    found: tuple[str, ...]
+    usual: tuple[str, ...]
+
+
 class Bench:
     """``run`` belongs into the router's task tree; ``start`` and ``cancel`` are told to it."""
 
@@ -77,9 +85,13 @@ class Bench:
             return _progress(wish, Round(self._fleet, wish))
         return _progress(wish, now)
 
-    def kinds(self) -> list[str]:
-        """The kinds of work that can be measured now, by name."""
-        return plan.kinds_found(self._fleet.candidates(), self._fleet.exercises)
+    def kinds(self) -> Kinds:
+        exercises = self._fleet.exercises
+        return Kinds(
+            all=tuple(exercises),
+            found=tuple(plan.kinds_found(self._fleet.candidates(), exercises)),
+            usual=tuple(kind for kind, exercise in exercises.items() if not exercise.each),
+        )
 
     def start(self, *, mode: str, duration_s: float, kinds: Collection[str] | None) -> Wish:
         """Begin a run. Raises a ``RequestError`` that says why it cannot be. ``kinds`` None: those that write text."""
@@ -89,9 +101,7 @@ class Bench:
             raise BodyInvalid(f'the field "mode" must be one of {", ".join(MODES)}')
         if not plan.DURATION_LEAST_S <= duration_s <= plan.DURATION_MOST_S:
             raise BodyInvalid(f'the field "duration" must be {plan.DURATION_LEAST_S} to {plan.DURATION_MOST_S} seconds')
-        chosen = tuple(
-            dict.fromkeys(kinds if kinds is not None else [k for k, one in exercises.items() if not one.each])
-        )
+        chosen = tuple(dict.fromkeys(self.kinds().usual if kinds is None else kinds))
         if unknown := [kind for kind in chosen if kind not in exercises]:
             raise BodyInvalid(f"{unknown[0]!r} cannot be measured", hint=f"{', '.join(exercises)} can")
         if not chosen:

@@ -13,6 +13,7 @@ from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.template import TemplateConfig
 
 from app.web import assets, view
+from app.web.doors.benchmarks import BENCHMARKS, BenchmarksPage
 from app.web.doors.hands import hand_of
 from app.web.doors.health import HEALTH, HealthApi, HealthPage
 from app.web.doors.insights import APPS, MODELS, TRENDS, AppsPage, ModelsPage, TrendsPage
@@ -25,7 +26,7 @@ from app.web.doors.usage import UsageApi
 from app.web.live import Live, TakeSnapshot, TakeTraces
 from app.web.view import NavItem
 
-PAGES = (OVERVIEW, REQUESTS, TRENDS, MODELS, APPS, HEALTH, RECOMMENDATIONS, SETTINGS)
+PAGES = (OVERVIEW, REQUESTS, TRENDS, MODELS, APPS, BENCHMARKS, HEALTH, RECOMMENDATIONS, SETTINGS)
 
 
 def live(take_snapshot: TakeSnapshot, take_traces: TakeTraces) -> Live:
@@ -34,8 +35,8 @@ def live(take_snapshot: TakeSnapshot, take_traces: TakeTraces) -> Live:
 
 
 HANDLERS = (
-    OverviewController, RequestsPage, DecisionsApi, TrendsPage, ModelsPage, AppsPage, UsageApi, HealthPage, HealthApi,
-    RecommendationsPage, ModelsApi,
+    OverviewController, RequestsPage, DecisionsApi, TrendsPage, ModelsPage, AppsPage, UsageApi, BenchmarksPage,
+    HealthPage, HealthApi, RecommendationsPage, ModelsApi,
     PoliciesPage, PoliciesApi, SettingsPage, SettingsApi,
 )  # fmt: skip
 
