@@ -68,6 +68,7 @@ from app.store.writer import TraceWriter
 from app.web.adviser import Adviser
 from app.web.checkup import Checkup
 from app.web.doors.missing import for_people
+from app.web.doors.hands import hand_of
 from app.web.live import Live
 from app.web.pages import PAGES, routers, template_config
 from app.web.pages import live as live_of
@@ -232,6 +233,7 @@ async def create_router(
         dependencies={
             **_provided(things),
             "admin": Provide(require_admin, sync_to_thread=False),
+            "hand": Provide(hand_of, sync_to_thread=False),
             "keeper": Provide(keeper_where(keeping.open_models), sync_to_thread=False),
         },
         exception_handlers=for_people(HANDLERS, PAGES),

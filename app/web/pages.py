@@ -14,7 +14,6 @@ from litestar.template import TemplateConfig
 
 from app.web import assets, view
 from app.web.doors.benchmarks import BENCHMARKS, BenchmarksPage
-from app.web.doors.hands import hand_of
 from app.web.doors.health import HEALTH, HealthApi, HealthPage
 from app.web.doors.insights import APPS, MODELS, TRENDS, AppsPage, ModelsPage, TrendsPage
 from app.web.doors.overview import OVERVIEW, OverviewController
@@ -53,11 +52,8 @@ def routers(live: Live, handlers: Sequence[type[Controller]] = HANDLERS) -> list
     pages = Router(
         "/",
         route_handlers=list(handlers),
-        dependencies={
-            "live": Provide(the_live, sync_to_thread=False), "nav": Provide(the_nav, sync_to_thread=False),
-            "hand": Provide(hand_of, sync_to_thread=False),
-        },
-    )  # fmt: skip
+        dependencies={"live": Provide(the_live, sync_to_thread=False), "nav": Provide(the_nav, sync_to_thread=False)},
+    )
     return [pages, assets.router()]
 
 
