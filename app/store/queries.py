@@ -75,6 +75,14 @@ async def recent_traces(
         return [trace_record(row) for row in rows]
 
 
+async def newest_but(store: Store, count: int, *, end: float) -> float | None:
+    """When the trace came that has ``count`` newer ones before ``end``; None if there are not so many."""
+    question = select(Trace.timestamp).where(Trace.timestamp < end).order_by(Trace.timestamp.desc())
+    async with store.session() as session:
+        found: float | None = await session.scalar(question.offset(count).limit(1))
+        return found
+
+
 async def latency_samples(store: Store, *, per_pair: int = 500) -> list[LatencySample]:
     """The newest ``per_pair`` completed jobs of each (node, model), oldest first; models as engines spell them."""
     samples: list[LatencySample] = []

@@ -115,6 +115,14 @@ def added(uses: Iterable[Use]) -> Use:
     return Use(**total)
 
 
+def added_by(uses: Iterable[Use], key: Key) -> list[Use]:
+    """The groups added up by one of their keys, in its order: one look at the sums answers several questions."""
+    groups: dict[Any, list[Use]] = {}
+    for use in uses:
+        groups.setdefault(getattr(use, key), []).append(use)
+    return [msgspec.structs.replace(added(groups[word]), **{key: word}) for word in sorted(groups)]
+
+
 def _use(by: Sequence[Key], row: tuple[Any, ...]) -> Use:
     names = (*by, *ADDED, *LEAST, *MOST)
     return Use(**dict(zip(names, row, strict=True)))

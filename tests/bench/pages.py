@@ -175,6 +175,7 @@ async def tick_ms(nodes: int, models: int) -> tuple[float, float]:
 
 
 async def measure(home: Path, nodes: int, models: int) -> bool:
+    await asyncio.to_thread(migrate, home)
     good = True
     calm = {"heartbeat_timeout": 3600.0, "heartbeat_offline": 7200.0}
     async with running_router(data_dir=home, heartbeat=calm) as router:

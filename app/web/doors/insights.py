@@ -9,7 +9,7 @@ from litestar.params import FromQuery
 from litestar.response import Template
 
 from app.store.store import Store
-from app.store.usage import Use, used
+from app.store.usage import Use, added, added_by, used
 from app.web import insights
 from app.web.doors.spans import span_of_page
 from app.web.insights import Figure
@@ -34,14 +34,14 @@ class TrendsPage(Controller):
         span: NamedDependency[Range],
         modality: FromQuery[str] = "",
     ) -> Template:
+        uses = await used(store, "bucket", "modality", start=span.start, end=span.end, bucket_s=span.bucket_s)
+        kinds = sorted({use.modality for use in uses if use.modality})
         only: dict[str, Any] = {"modality": modality} if modality else {}
-        kinds = await used(store, "modality", start=span.start, end=span.end)
-        uses = await used(store, "bucket", start=span.start, end=span.end, bucket_s=span.bucket_s, **only)
+        wanted = [use for use in uses if modality in ("", use.modality)]
         return page(
             TRENDS, nav, range=span, choices=CHOICES, modality=modality,
-            kinds=[use.modality for use in kinds if use.modality],
-            figures=insights.figures(await _total(store, span, **only), span, **only),
-            charts=insights.charts(uses, span),
+            kinds=kinds, figures=insights.figures(_total(wanted), span, **only),
+            charts=insights.charts(added_by(wanted, "bucket"), span),
         )  # fmt: skip
 
 
@@ -61,16 +61,16 @@ class ModelsPage(Controller):
         uses = await used(store, "model", "modality", start=span.start, end=span.end)
         rows = insights.rows(uses, span, by="model", selected=model)
         chosen_model = model or (rows[0].name if rows else "")
-        mine = await used(
-            store, "bucket", start=span.start, end=span.end, bucket_s=span.bucket_s, model=chosen_model
+        days = await used(
+            store, "bucket", "node_id", start=span.start, end=span.end, bucket_s=span.bucket_s, model=chosen_model
         )  # fmt: skip
-        nodes = await used(store, "node_id", start=span.start, end=span.end, model=chosen_model)
         first = [Figure(label="Models", text=count(len({use.model for use in uses})))]
         return page(
             MODELS, nav, range=span, choices=CHOICES, rows=rows, model=chosen_model,
-            figures=insights.figures(await _total(store, span), span, first=first),
+            figures=insights.figures(_total(uses), span, first=first),
             slowest=insights.latency_bars(rows), largest=insights.token_bars(rows),
-            charts=insights.charts(mine, span), nodes=insights.rows(nodes, span, by="node_id"),
+            charts=insights.charts(added_by(days, "bucket"), span),
+            nodes=insights.rows(added_by(days, "node_id"), span, by="node_id"),
         )  # fmt: skip
 
 
@@ -98,10 +98,8 @@ class AppsPage(Controller):
         )  # fmt: skip
 
 
-async def _total(store: Store, span: Range, **only: str) -> Use | None:
-    words: dict[str, Any] = dict(only)
-    found = await used(store, start=span.start, end=span.end, **words)
-    return found[0] if found else None
+def _total(uses: Sequence[Use]) -> Use | None:
+    return added(uses) if uses else None
 
 
 def _app_figures(rows: Sequence[insights.Row]) -> tuple[Figure, ...]:

@@ -23,6 +23,8 @@ from app.web.view import NavItem, page
 REQUESTS = NavItem(name="requests", title="Requests", path="/dashboard/requests")
 REQUEST = NavItem(name="request", title="Request", path="/dashboard/requests")
 ROWS = 50
+SEARCHED = 50_000
+"""Requests whose words are looked through at once: a search of a million would hold up everybody."""
 
 
 class RequestsPage(Controller):
@@ -46,16 +48,21 @@ class RequestsPage(Controller):
     ) -> Template:
         wanted = Wanted(model=model, node_id=node_id, tag=tag, status=status, modality=modality, text=text.strip())
         end = min(before, span.end) if before > 0 else span.end
-        traces = await queries.recent_traces(
+        reach = await queries.newest_but(store, SEARCHED, end=end) if wanted.text else None
+        start = max(span.start, reach or 0.0)
+        further = start > span.start
+        traces = await queries.recent_traces(store, limit=1, request_id=wanted.text) if wanted.text else []
+        traces = traces or await queries.recent_traces(
             store, limit=ROWS + 1, model=model or None, node_id=node_id or None, tag=tag or None,
-            modality=modality or None, statuses=wanted.statuses, text=wanted.text, start=span.start, end=end,
+            modality=modality or None, statuses=wanted.statuses, text=wanted.text, start=start, end=end,
         )  # fmt: skip
         shown = traces[:ROWS]
         query = f"{span.query}&{urlencode(wanted.words)}".rstrip("&")
-        older = f"?{query}&before={shown[-1].timestamp!r}" if len(traces) > ROWS else ""
+        last = shown[-1].timestamp if len(traces) > ROWS else start if further else None
+        older = "" if last is None else f"?{query}&before={last!r}"
         return page(
             REQUESTS, nav, range=span, choices=CHOICES, wanted=wanted, outcomes=OUTCOMES, older=older, first=not before,
-            query=query, rows=[request_row(trace) for trace in shown],
+            query=query, searched=SEARCHED if further else 0, rows=[request_row(trace) for trace in shown],
         )  # fmt: skip
 
     @get("/{request_id:str}")

@@ -10,6 +10,8 @@ from running import RunningRouter
 from traces import attempt, trace
 from web_house import House, web_house
 
+from app.web.doors import requests as doors
+
 NOW = time.time()
 
 
@@ -108,3 +110,19 @@ def test_a_request_that_was_just_served_shows_everybody_who_was_ranked_or_refuse
 def test_of_a_request_whose_decision_is_not_kept_the_page_says_so(house: House) -> None:
     assert "Of this one only what stands above is left" in house.get("/dashboard/requests/req-1001").text
     assert house.get("/dashboard/api/decisions/req-1001").status_code == 404
+
+
+def test_words_are_looked_for_in_so_many_requests_and_then_further_back(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doors, "SEARCHED", 5)
+    first = house.get("/dashboard/requests?range=30d&text=nothing-says-this").text
+    assert "Look further back" in first
+    further = re.findall(r'href="([^"]+before=[^"]+)">Look further back', first)
+    assert house.get("/dashboard/requests" + further[0].replace("&amp;", "&")).status_code == 200
+
+
+def test_a_request_is_found_by_its_id_however_old_it_is(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    oldest = house.get("/dashboard/api/traces?limit=1000").json()["traces"][-1]["request_id"]
+    monkeypatch.setattr(doors, "SEARCHED", 1)
+    assert oldest in house.get(f"/dashboard/requests?range=30d&text={oldest}").text
