@@ -67,8 +67,8 @@ from app.store.store import Store
 from app.store.writer import TraceWriter
 from app.web.adviser import Adviser
 from app.web.checkup import Checkup
-from app.web.doors.missing import for_people
 from app.web.doors.hands import hand_of
+from app.web.doors.missing import for_people
 from app.web.live import Live
 from app.web.pages import PAGES, routers, template_config
 from app.web.pages import live as live_of
