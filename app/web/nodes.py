@@ -282,10 +282,14 @@ def _engine(
     title = f"{engine.name} ({kind})" if engine.name != kind else kind
     stale = engine.stale or not engine.healthy
 
-    def at_work(model: ModelReport) -> bool:
-        line = lines.get(model_key(model.name))
-        return model.loaded or (line is not None and line.running > 0)
-
+    running = {key for key, line in lines.items() if line.running}
+    loaded: list[ModelReport] = []
+    stored: list[str] = []
+    for model in engine.models:
+        if model.loaded or (running and model_key(model.name) in running):
+            loaded.append(model)
+        else:
+            stored.append(model.name)
     return EngineCard(
         name=engine.name,
         title=f"{title} {engine.version}".strip(),
@@ -295,11 +299,9 @@ def _engine(
         bypassed=", ".join(client.peer for client in clients[:BYPASSES_AT_MOST]),
         progress="" if engine.progress is None else f"{engine.progress * 100:.0f} % done",
         loaded=tuple(
-            _chip(model, lines.get(model_key(model.name)), icons.get(model.modality, "box"))
-            for model in engine.models
-            if at_work(model)
+            _chip(model, lines.get(model_key(model.name)), icons.get(model.modality, "box")) for model in loaded
         ),
-        stored=tuple(sorted(model.name for model in engine.models if not at_work(model))),
+        stored=tuple(sorted(stored)),
         resting=resting,
     )
 

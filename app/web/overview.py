@@ -106,7 +106,10 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
 
 def view(snapshot: FleetSnapshot, traces: Sequence[TraceRecord], now: float) -> Overview:
     """The page's struct. Waiting nodes come first, then the online ones; within a state by name."""
-    cards = [node_card(node, snapshot.lines, snapshot.modalities) for node in snapshot.nodes]
+    lines: dict[str, list[LineView]] = {}
+    for line in snapshot.lines:
+        lines.setdefault(line.node_id, []).append(line)
+    cards = [node_card(node, tuple(lines.get(node.node_id, ())), snapshot.modalities) for node in snapshot.nodes]
     cards.sort(key=lambda card: (STATE_ORDER[card.state], card.name))
     return Overview(
         now=now,
