@@ -17,9 +17,10 @@ run: .venv/run.stamp ## a router, a node and a real model on this machine, and o
 
 setup: .venv/test.stamp ## everything that tests and checks need
 
-# A file's tests share their processes and engines, so a file stays with one worker.
+# A file's tests share their processes and engines, so a file stays with one worker. Many wait for sockets and clocks, so
+# a machine of two cores has work for four workers.
 test: .venv/test.stamp ## all tests
-	$(PY) -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile $(ARGS)
+	$(PY) -m pytest --numprocesses 4 --dist loadfile $(ARGS)
 
 check: .venv/test.stamp ## format, lint, types
 	$(PY) -m ruff format --check .

@@ -2,6 +2,7 @@
 
 import os
 import plistlib
+import shlex
 import shutil
 import subprocess
 import sys
@@ -207,7 +208,7 @@ def test_what_is_told_at_installing_is_what_the_node_starts_with(
     unit = home / ".config/systemd/user/herd-node-oak.service"
     (start,) = [line for line in unit.read_text().splitlines() if line.startswith("ExecStart=")]
     words = [f"--config={home}/herd.toml", "--node-id=oak", "--router-url=10.0.0.5", f"--models-dir={home}/gguf"]
-    assert sorted(start.removeprefix("ExecStart=").split()) == sorted([*program(), *words])
+    assert sorted(shlex.split(start.removeprefix("ExecStart="))) == sorted([*program(), *words])
     assert (home / "told").read_text().splitlines()[-2:] == [
         "systemctl --user restart herd-node-oak.service",
         "loginctl enable-linger 987654",

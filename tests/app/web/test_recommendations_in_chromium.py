@@ -131,7 +131,7 @@ def test_several_are_pulled_one_is_cancelled_and_one_fails_in_words_all_by_keybo
     page.keyboard.press("Enter")
     desk.card("qwen3:4b").get_by_text("Cancelled. What came so far is kept").wait_for()
     assert desk.card("qwen3:4b").get_by_role("checkbox").is_enabled()
-    assert page.evaluate("document.activeElement !== document.body")
+    desk.until(lambda: page.evaluate("document.activeElement !== document.body"))
     desk.let_go()
     desk.card("qwen2.5-coder:3b").get_by_text("already there").wait_for()
     desk.card("deepseek-r1:1.5b").get_by_text("already there").wait_for()
