@@ -130,7 +130,7 @@ class Outgoing:
     def __init__(self, boundary: str, fields: Iterable[tuple[str, str]], name: str, file: File) -> None:
         part = f'--{boundary}\r\nContent-Disposition: form-data; name="'
         head = "".join(f'{part}{field}"\r\n\r\n{value}\r\n' for field, value in fields)
-        shown = file.name.replace("\\", "_").replace('"', "%22")
+        shown = _word(file.name).replace("\\", "_").replace('"', "%22")  # a name must not end its header
         head += f'{part}{name}"; filename="{shown}"\r\nContent-Type: {file.kind or "application/octet-stream"}\r\n\r\n'
         self._head = head.encode("utf-8", "replace")
         self._tail = f"\r\n--{boundary}--\r\n".encode()
