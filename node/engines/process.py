@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 TAIL_LIMIT = 4096
 LINE_LIMIT = 4096
@@ -42,10 +42,7 @@ class Child(asyncio.SubprocessProtocol):
         """Start a program in its own process group, so that our Ctrl-C is not its. Raises ``OSError``."""
         loop = asyncio.get_running_loop()
         apart = {"creationflags": 0x200} if sys.platform == "win32" else {"start_new_session": True}
-        transport, child = await loop.subprocess_exec(
-            lambda: cls(output_limit), *command, env=dict(environment), **apart
-        )
-        child._transport = transport
+        _, child = await loop.subprocess_exec(lambda: cls(output_limit), *command, env=dict(environment), **apart)
         return child
 
     @property
@@ -75,6 +72,9 @@ class Child(asyncio.SubprocessProtocol):
         """How it ended, in words."""
         code = self._transport.get_returncode() if self._transport else None
         return "is running" if code is None else f"was ended by signal {-code}" if code < 0 else f"exited with {code}"
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.SubprocessTransport, transport)  # before the first of what it says
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         if fd == 1 and len(self._output) < self._output_limit:
